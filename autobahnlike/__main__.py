@@ -1,0 +1,6 @@
+"""``python -m autobahnlike``."""
+
+from autobahnlike.cli import main
+
+if __name__ == "__main__":
+    main()

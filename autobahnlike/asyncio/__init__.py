@@ -1,0 +1,1 @@
+"""WebSocket on asyncio; see ``autobahnlike.asyncio.websocket``."""

@@ -1,0 +1,1 @@
+"""WebSocket on Twisted; see ``autobahnlike.twisted.websocket``."""

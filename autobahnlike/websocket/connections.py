@@ -1,0 +1,125 @@
+"""The connections that a factory has made, and how they are all brought to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
+
+from autobahnlike.exception import InvalidArgument
+from autobahnlike.websocket.link import EventLoop, Timer
+from autobahnlike.wire.frames import close_payload
+
+__all__ = ("Channel", "Connections")
+
+# What connections that were dropped are given to tell the application so.
+_PARTING_TIME = 1.0
+
+# STATE_CONNECTING and STATE_PROXY_CONNECTING: there is no WebSocket that could be closed.
+_OPENING = (1, 4)
+
+
+class Channel(Protocol):
+    """What is needed of a connection's protocol."""
+
+    @property
+    def state(self) -> int:
+        """One of Autobahn's ``STATE_`` constants."""
+
+    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
+        """Start the closing handshake."""
+
+    def dropConnection(self, abort: bool = False) -> None:
+        """End the TCP connection."""
+
+
+class Connections:
+    """The connections of one factory."""
+
+    def __init__(self) -> None:
+        # By identity, because applications give their protocols an __eq__, or make them dataclasses, which cannot be
+        # hashed. Weak, because one whose connectionLost does not call ours is never taken out; the transport holds
+        # those that are open.
+        self._channels: WeakValueDictionary[int, Channel] = WeakValueDictionary()
+        self._waiters: list[Any] = []
+        self._loop: EventLoop | None = None
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def add(self, channel: Channel) -> None:
+        """Take in a connection that was made."""
+        self._channels[id(channel)] = channel
+
+    def remove(self, channel: Channel) -> None:
+        """Forget a connection that is gone; does nothing if it is not known."""
+        self._channels.pop(id(channel), None)
+        if self._timer is not None and not self._channels:
+            self._end()
+
+    def shut_down(self, loop: EventLoop, timeout: float, code: int | None, reason: str | None) -> Any:
+        """Close what is open, drop what is still in the opening handshake, and after a time whatever is left.
+
+        If that is going on already, it only waits for the end of it.
+
+        Args:
+            loop: the event loop of the connections.
+            timeout: seconds until what is left is dropped.
+            code: the close code, or None to send none.
+            reason: text to go with the code.
+
+        Returns:
+            A future of the loop, done with None when all are gone, at the latest one second after they were dropped.
+
+        Raises:
+            InvalidArgument: the code may not be sent, there is a reason without a code, or the time-out is negative.
+        """
+        close_payload(code, reason)
+        if not timeout >= 0:
+            raise InvalidArgument(f"timeout must be a number of at least 0 (seconds), not {timeout!r}")
+        done = loop.txaio.create_future()
+        self._waiters.append(done)
+        if self._timer is None:
+            self._loop = loop
+            self._timer = loop.call_later(timeout, self._drop_all)
+            self._for_all(lambda channel: _say_goodbye(channel, code, reason))
+        return done
+
+    def _drop_all(self) -> None:
+        assert self._loop is not None
+        self._timer = self._loop.call_later(_PARTING_TIME, self._settle)
+        self._for_all(lambda channel: channel.dropConnection(True))
+
+    def _for_all(self, action: Callable[[Channel], object]) -> None:
+        assert self._loop is not None
+        for channel in list(self._channels.values()):
+            try:
+                action(channel)
+            except Exception as error:
+                # The method is the application's; the others have to be told nevertheless.
+                self._loop.log_failure("a connection could not be closed when its factory was shut down", error)
+        if self._timer is not None and not self._channels:
+            self._end()
+
+    def _end(self) -> None:
+        assert self._timer is not None
+        self._timer.cancel()
+        self._settle()
+
+    def _settle(self) -> None:
+        assert self._loop is not None
+        self._timer = None
+        txaio = self._loop.txaio
+        waiters, self._waiters = self._waiters, []
+        for done in waiters:
+            # It is called already if whoever waited has cancelled it.
+            if not txaio.is_called(done):
+                txaio.resolve(done, None)
+
+
+def _say_goodbye(channel: Channel, code: int | None, reason: str | None) -> None:
+    if channel.state in _OPENING:
+        channel.dropConnection(True)
+    else:
+        channel.sendClose(code, reason)

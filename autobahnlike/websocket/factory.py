@@ -1,0 +1,485 @@
+"""The factories that make connections: where they go, what their options are, and which of them are open.
+
+Nothing here needs ``__init__`` to have run: applications forget it, or mix in other bases whose ``__init__`` comes
+first. Everything has a default on the class, and what cannot be shared is made when it is first used.
+
+Options are plain attributes. The defaults stand on the classes, so that an application can override one on its own
+class, set it on a factory, or set it on a protocol; see ``WebSocketFactory._resolve_options``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from zope.interface import implementer
+
+from autobahnlike import __version__
+from autobahnlike.exception import InvalidArgument
+from autobahnlike.websocket.connections import Channel, Connections
+from autobahnlike.websocket.interfaces import IWebSocketClientChannelFactory, IWebSocketServerChannelFactory
+from autobahnlike.websocket.link import EventLoop
+from autobahnlike.wire.frames import BINARY, FIN, TEXT, frame_header
+from autobahnlike.wire.options import CLIENT, OPTIONS, SERVER, OptionInfo, Options
+from autobahnlike.wire.uri import parse_url
+
+__all__ = ("PreparedMessage", "WebSocketClientFactory", "WebSocketFactory", "WebSocketServerFactory")
+
+# What a connection is given to end its closing handshake in a shutdown, if there is no time-out to go by.
+_CLOSING_TIME = 5.0
+
+
+class PreparedMessage:
+    """A message to be sent to many connections, its frame made once.
+
+    Args:
+        payload: the message; UTF-8 if it is text.
+        isBinary: whether it is binary.
+        doNotCompress: send it uncompressed also where compression was negotiated.
+
+    Raises:
+        InvalidArgument: the payload is not bytes.
+    """
+
+    __slots__ = ("_frame", "doNotCompress", "isBinary", "payload")
+
+    def __init__(self, payload: bytes, isBinary: bool = False, doNotCompress: bool = False) -> None:
+        if not isinstance(payload, (bytes, bytearray, memoryview)):
+            raise InvalidArgument(f"the payload must be bytes, not {type(payload).__name__}; encode text as UTF-8")
+        self.payload = bytes(payload)
+        self.isBinary = isBinary
+        self.doNotCompress = doNotCompress
+        self._frame: bytes | None = None
+
+    @property
+    def frame(self) -> bytes:
+        """The whole message as one frame, as a server sends it: unmasked and uncompressed (RFC 6455, section 5.2)."""
+        if self._frame is None:
+            first_byte = FIN | (BINARY if self.isBinary else TEXT)
+            self._frame = frame_header(first_byte, len(self.payload)) + self.payload
+        return self._frame
+
+
+class WebSocketFactory:
+    """What the factories of servers and clients have in common.
+
+    Attributes:
+        isServer: whether connections are a server's.
+        protocol: what makes a connection's protocol: a class, or anything to call without arguments.
+        url: the URL that was given, or None.
+        isSecure: whether its scheme is ``wss``.
+        host: its host, ``"localhost"`` without a URL.
+        port: its port; the path of the socket for a Unix domain socket.
+        resource: its path and query, percent-encoded.
+        path: its path, decoded.
+        params: the parameters of its query, decoded, with all the values of each.
+        protocols: the subprotocols.
+        headers: header fields for every request of a client, or response 101 of a server. Can be changed at any time.
+        countConnections: how many connections there are, those in the opening handshake included.
+    """
+
+    isServer: ClassVar[bool]
+    protocol: Any = None
+
+    url: str | None = None
+    isSecure: bool = False
+    host: str = "localhost"
+    port: int | str = 80
+    resource: str = "/"
+    path: str = "/"
+    countConnections: int = 0
+
+    utf8validateIncoming: bool
+    applyMask: bool
+    maxFramePayloadSize: int
+    maxMessagePayloadSize: int
+    autoFragmentSize: int
+    failByDrop: bool
+    echoCloseCodeReason: bool
+    openHandshakeTimeout: float
+    closeHandshakeTimeout: float
+    tcpNoDelay: bool
+    perMessageCompressionAccept: Callable[..., Any] | None
+    autoPingInterval: float
+    autoPingTimeout: float
+    autoPingSize: int
+    autoPingRestartOnAnyTraffic: bool
+    maxHandshakeSize: int
+    maxHandshakeHeaders: int
+    maxFragments: int
+    writeBufferHighWater: int
+    readAhead: int
+    maxSendQueueSize: int
+    logOctets: bool
+    logFrames: bool
+    trackTimings: bool
+
+    _option_table: ClassVar[tuple[OptionInfo, ...]]
+    _option_names: ClassVar[frozenset[str]]
+    _resolved: tuple[tuple[Any, ...], Options] | None = None
+    _stopping: bool = False
+
+    @cached_property
+    def params(self) -> dict[str, list[str]]:
+        """The parameters of the URL."""
+        return {}
+
+    @cached_property
+    def protocols(self) -> list[str]:
+        """The subprotocols."""
+        return []
+
+    @cached_property
+    def headers(self) -> dict[str, Any]:
+        """Header fields for the opening handshake."""
+        return {}
+
+    @property
+    def _event_loop(self) -> EventLoop:
+        raise NotImplementedError(f"{type(self).__name__} has no event loop: use the factory of Twisted or of asyncio")
+
+    def _set_target(self, url: str | None, protocols: Sequence[str] | None) -> None:
+        if isinstance(protocols, str):
+            raise InvalidArgument(f"subprotocols must be a list, not {protocols!r:.80}")
+        parsed = parse_url(url or "ws://localhost")
+        if self.isServer and parsed.params:
+            raise InvalidArgument(f"the URL of a server has no query: {url!r:.80}")
+        self.url = url
+        self.isSecure, self.host, self.port, self.resource, self.path, self.params = parsed
+        self.protocols = list(protocols or ())
+
+    # -- Options
+
+    def resetProtocolOptions(self) -> None:
+        """Forget what was set by ``setProtocolOptions``, ``useAutobahnDefaults`` or as an attribute of the factory.
+
+        What the class says stays in effect, and so do the options for logging and timings, as in Autobahn.
+        """
+        for info in self._option_table:
+            if info.keyword:
+                self.__dict__.pop(info.name, None)
+
+    def useAutobahnDefaults(self) -> None:
+        """Set every option to the default it has in Autobahn.
+
+        These are less safe in places: messages of any size, no keepalive, violations answered by dropping the
+        connection. The options for logging and timings stay as they are.
+        """
+        for info in self._option_table:
+            if info.keyword:
+                setattr(self, info.name, list(info.autobahn) if isinstance(info.autobahn, tuple) else info.autobahn)
+
+    def _change_options(self, given: dict[str, Any]) -> None:
+        """Set options by Autobahn's names, all or none of them; None leaves an option as it is."""
+        changes = {name: value for name, value in given.items() if value is not None and name != "self"}
+        Options(
+            **{info.field: _coerce(info, changes[info.name]) for info in self._option_table if info.name in changes}
+        )
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    def _resolve_options(self, protocol: object) -> Options:
+        """Return the options of a new connection.
+
+        An attribute of the protocol, set on the instance or on any of its classes, is stronger than one of the factory,
+        and that is stronger than the default. Connections with equal options share one object.
+
+        Args:
+            protocol: the protocol of the connection.
+
+        Raises:
+            InvalidArgument: an attribute has a value that may not be used.
+        """
+        own = self._option_names & getattr(protocol, "__dict__", {}).keys()
+        for cls in type(protocol).__mro__:
+            own |= self._option_names & vars(cls).keys()
+        values = tuple(
+            _coerce(info, getattr(protocol if info.name in own else self, info.name)) for info in self._option_table
+        )
+        if self._resolved is None or self._resolved[0] != values:
+            fields = (info.field for info in self._option_table)
+            self._resolved = values, Options(**dict(zip(fields, values, strict=True)))
+        return self._resolved[1]
+
+    # -- Messages
+
+    def prepareMessage(self, payload: bytes, isBinary: bool = False, doNotCompress: bool = False) -> PreparedMessage:
+        """Prepare a message for ``sendPreparedMessage`` of many connections.
+
+        Args:
+            payload: the message; UTF-8 if it is text.
+            isBinary: whether it is binary.
+            doNotCompress: send it uncompressed also where compression was negotiated.
+
+        Raises:
+            InvalidArgument: the payload is not bytes.
+        """
+        return PreparedMessage(payload, isBinary, doNotCompress)
+
+    # -- Connections
+
+    @cached_property
+    def _connections(self) -> Connections:
+        return Connections()
+
+    def _add(self, connection: Channel) -> None:
+        """Take in a connection that was made."""
+        self._connections.add(connection)
+        self.countConnections = len(self._connections)
+
+    def _remove(self, connection: Channel) -> None:
+        """Forget a connection that is gone and has told the application so."""
+        self._connections.remove(connection)
+        self.countConnections = len(self._connections)
+
+    def getConnectionCount(self) -> int:
+        """Return how many connections there are, those in the opening handshake included."""
+        return self.countConnections
+
+    def shutdown(self, timeout: float | None = None, code: int | None = 1001, reason: str | None = None) -> Any:
+        """Close all connections, and refuse new ones with status 503 from now on.
+
+        Connections in the opening handshake are dropped. The others are closed, and dropped if they have not done the
+        closing handshake when the time is over. Calling it again waits for the same end.
+
+        Args:
+            timeout: seconds to wait before what is left is dropped; None for the option ``closeHandshakeTimeout``, or 5
+                if that is off.
+            code: the close code, by default 1001, "going away" (RFC 6455, section 7.4.1).
+            reason: text to go with the code.
+
+        Returns:
+            A Deferred or Future of the loop, done with None when all connections are gone and have told the application
+            so; at the latest one second after the time is over.
+
+        Raises:
+            InvalidArgument: the code may not be sent, there is a reason without a code, or the time-out is negative.
+        """
+        if timeout is None:
+            timeout = self.closeHandshakeTimeout or _CLOSING_TIME
+        done = self._connections.shut_down(self._event_loop, timeout, code, reason)
+        self._stopping = True
+        return done
+
+
+@implementer(IWebSocketServerChannelFactory)
+class WebSocketServerFactory(WebSocketFactory):
+    """Makes the connections of a server.
+
+    Args:
+        url: the URL of the server, without a query; None is ``ws://localhost``.
+        protocols: for the application to look at; ``onConnect`` chooses.
+        server: the value of the Server header; None sends none.
+        headers: header fields for every response 101. A value may be a list of values, one for each line.
+        externalPort: the port that clients see, if it is to be compared with the one in Host.
+
+    Raises:
+        InvalidArgument: the URL is none, or has a query, or the subprotocols are no list.
+    """
+
+    isServer = True
+    server: str | None = f"autobahnlike/{__version__}"
+    externalPort: int | None = None
+
+    versions: Sequence[int]
+    webStatus: bool
+    maskServerFrames: bool
+    requireMaskedClientFrames: bool
+    serveFlashSocketPolicy: bool
+    flashSocketPolicy: str
+    allowedOrigins: Sequence[str]
+    allowNullOrigin: bool
+    maxConnections: int
+    trustXForwardedFor: int
+
+    def __init__(
+        self,
+        url: str | None = None,
+        protocols: Sequence[str] | None = None,
+        server: str | None = f"autobahnlike/{__version__}",
+        headers: dict[str, Any] | None = None,
+        externalPort: int | None = None,
+    ) -> None:
+        self.setSessionParameters(url, protocols, server, headers, externalPort)
+
+    def setSessionParameters(
+        self,
+        url: str | None = None,
+        protocols: Sequence[str] | None = None,
+        server: str | None = None,
+        headers: dict[str, Any] | None = None,
+        externalPort: int | None = None,
+    ) -> None:
+        """Set what the opening handshake says; what is not given is reset. For the arguments see the class.
+
+        Raises:
+            InvalidArgument: the URL is none, or has a query, or the subprotocols are no list.
+        """
+        self._set_target(url, protocols)
+        self.server = server
+        self.headers = {} if headers is None else headers
+        self.externalPort = externalPort
+
+    def setProtocolOptions(
+        self,
+        versions: Sequence[int] | None = None,
+        webStatus: bool | None = None,
+        utf8validateIncoming: bool | None = None,
+        maskServerFrames: bool | None = None,
+        requireMaskedClientFrames: bool | None = None,
+        applyMask: bool | None = None,
+        maxFramePayloadSize: int | None = None,
+        maxMessagePayloadSize: int | None = None,
+        autoFragmentSize: int | None = None,
+        failByDrop: bool | None = None,
+        echoCloseCodeReason: bool | None = None,
+        openHandshakeTimeout: float | None = None,
+        closeHandshakeTimeout: float | None = None,
+        tcpNoDelay: bool | None = None,
+        perMessageCompressionAccept: Callable[..., Any] | None = None,
+        autoPingInterval: float | None = None,
+        autoPingTimeout: float | None = None,
+        autoPingSize: int | None = None,
+        autoPingRestartOnAnyTraffic: bool | None = None,
+        serveFlashSocketPolicy: bool | None = None,
+        flashSocketPolicy: str | None = None,
+        allowedOrigins: Sequence[str] | None = None,
+        allowNullOrigin: bool | None = None,
+        maxConnections: int | None = None,
+        trustXForwardedFor: int | None = None,
+        maxHandshakeSize: int | None = None,
+        maxHandshakeHeaders: int | None = None,
+        maxFragments: int | None = None,
+        writeBufferHighWater: int | None = None,
+        readAhead: int | None = None,
+        maxSendQueueSize: int | None = None,
+    ) -> None:
+        """Set options for the connections made from now on. None leaves an option as it is; several calls add up.
+
+        The options page of the documentation says what each of them means.
+
+        Raises:
+            InvalidArgument: a value may not be used. Then nothing was changed.
+        """
+        self._change_options(locals())
+
+
+@implementer(IWebSocketClientChannelFactory)
+class WebSocketClientFactory(WebSocketFactory):
+    """Makes the connections of a client.
+
+    Args:
+        url: the URL to ask for; None is ``ws://localhost``.
+        origin: the value of the Origin header; None sends none.
+        protocols: the subprotocols to offer, in order of preference.
+        useragent: the value of the User-Agent header; None sends none.
+        headers: header fields for every request. A value may be a list of values, one for each line.
+        proxy: the HTTP proxy to connect through, as ``{"host": "localhost", "port": 8080}``.
+
+    Raises:
+        InvalidArgument: the URL is none, or the subprotocols are no list.
+    """
+
+    isServer = False
+    origin: str | None = None
+    useragent: str | None = f"autobahnlike/{__version__}"
+    proxy: Mapping[str, Any] | None = None
+
+    version: int
+    acceptMaskedServerFrames: bool
+    maskClientFrames: bool
+    serverConnectionDropTimeout: float
+    perMessageCompressionOffers: Sequence[Any] | None
+
+    def __init__(
+        self,
+        url: str | None = None,
+        origin: str | None = None,
+        protocols: Sequence[str] | None = None,
+        useragent: str | None = f"autobahnlike/{__version__}",
+        headers: dict[str, Any] | None = None,
+        proxy: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.setSessionParameters(url, origin, protocols, useragent, headers, proxy)
+
+    def setSessionParameters(
+        self,
+        url: str | None = None,
+        origin: str | None = None,
+        protocols: Sequence[str] | None = None,
+        useragent: str | None = None,
+        headers: dict[str, Any] | None = None,
+        proxy: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Set what the opening handshake says; what is not given is reset. For the arguments see the class.
+
+        Raises:
+            InvalidArgument: the URL is none, or the subprotocols are no list.
+        """
+        self._set_target(url, protocols)
+        self.origin = origin
+        self.useragent = useragent
+        self.headers = {} if headers is None else headers
+        self.proxy = proxy
+
+    def setProtocolOptions(
+        self,
+        version: int | None = None,
+        utf8validateIncoming: bool | None = None,
+        acceptMaskedServerFrames: bool | None = None,
+        maskClientFrames: bool | None = None,
+        applyMask: bool | None = None,
+        maxFramePayloadSize: int | None = None,
+        maxMessagePayloadSize: int | None = None,
+        autoFragmentSize: int | None = None,
+        failByDrop: bool | None = None,
+        echoCloseCodeReason: bool | None = None,
+        serverConnectionDropTimeout: float | None = None,
+        openHandshakeTimeout: float | None = None,
+        closeHandshakeTimeout: float | None = None,
+        tcpNoDelay: bool | None = None,
+        perMessageCompressionOffers: Sequence[Any] | None = None,
+        perMessageCompressionAccept: Callable[..., Any] | None = None,
+        autoPingInterval: float | None = None,
+        autoPingTimeout: float | None = None,
+        autoPingSize: int | None = None,
+        autoPingRestartOnAnyTraffic: bool | None = None,
+        maxHandshakeSize: int | None = None,
+        maxHandshakeHeaders: int | None = None,
+        maxFragments: int | None = None,
+        writeBufferHighWater: int | None = None,
+        readAhead: int | None = None,
+        maxSendQueueSize: int | None = None,
+    ) -> None:
+        """Set options for the connections made from now on. None leaves an option as it is; several calls add up.
+
+        The options page of the documentation says what each of them means.
+
+        Raises:
+            InvalidArgument: a value may not be used. Then nothing was changed.
+        """
+        self._change_options(locals())
+
+
+def _coerce(info: OptionInfo, value: Any) -> Any:
+    """Return the value of an option as ``Options`` takes it: a tuple for what applications give as a list."""
+    if isinstance(value, (list, set, frozenset)):
+        value = tuple(value)
+    if info.field == "compression_offers" and value is not None and not isinstance(value, tuple):
+        raise InvalidArgument(f"{info.name} must be a list, not {value!r:.80}")
+    if info.field == "allowed_origins" and not all(isinstance(pattern, str) for pattern in value):
+        raise InvalidArgument(f"{info.name} must be a list of texts, not {value!r:.80}")
+    return value
+
+
+def _install_options(factory: type[WebSocketFactory], side: str) -> None:
+    """Put the defaults of the options onto a class of factories."""
+    factory._option_table = tuple(info for info in OPTIONS if side in info.sides)
+    factory._option_names = frozenset(info.name for info in factory._option_table)
+    for info in factory._option_table:
+        setattr(factory, info.name, info.default)
+
+
+_install_options(WebSocketServerFactory, SERVER)
+_install_options(WebSocketClientFactory, CLIENT)

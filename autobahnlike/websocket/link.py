@@ -1,0 +1,95 @@
+"""What the shared code needs of an event loop and of a transport: all that an edge has to provide.
+
+An edge (``autobahnlike.twisted``, ``autobahnlike.asyncio``) implements these two, and calls the ``Session`` of a connection
+when something happens. Nothing else differs between the loops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+__all__ = ("EventLoop", "Link", "Timer")
+
+
+class Timer(Protocol):
+    """A call that is scheduled."""
+
+    def cancel(self) -> object:
+        """Do not call, if that has not happened yet."""
+
+
+class EventLoop(Protocol):
+    """An event loop.
+
+    Attributes:
+        txaio: the txaio API object for this loop: futures, callbacks, loggers.
+    """
+
+    txaio: Any
+
+    def now(self) -> float:
+        """Return the time in seconds, of a clock that does not go back."""
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` after ``delay`` seconds; 0 for the next turn of the loop."""
+
+    def wait(
+        self,
+        result: object,
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> Callable[[], object] | None:
+        """Wait for what a hook of the application returned.
+
+        Args:
+            result: an awaitable that this loop knows (a coroutine; a Deferred, or a Future), or anything else.
+            done: called with what it resulted in; at once if that is known already.
+            failed: called with the exception it ended with; at once if that is known already.
+
+        Returns:
+            A function that gives up: it cancels the awaitable, and neither ``done`` nor ``failed`` is called any more. None if
+            ``result`` is nothing that can be waited for; then neither is called at all.
+        """
+
+    def log_failure(self, message: str, error: BaseException) -> None:
+        """Write an exception of the application to the log, with its traceback, the way this loop does it."""
+
+
+class Link(Protocol):
+    """The transport of one connection, as the session uses it.
+
+    In return the edge calls ``Session.data_received``, ``writing_paused``, ``writing_resumed`` and ``connection_lost``.
+
+    Attributes:
+        peer: who is at the other end, as Autobahn writes it: "tcp4:127.0.0.1:51234", "tcp6:::1:51234", "unix:/path".
+        own: the same for this end.
+        is_secure: whether the transport is TLS.
+        buffered: bytes that the transport holds and has not written, as far as it tells; else 0.
+    """
+
+    peer: str
+    own: str
+    is_secure: bool
+
+    @property
+    def buffered(self) -> int:
+        """See the attributes."""
+
+    def write(self, chunks: Sequence[bytes | bytearray | memoryview]) -> None:
+        """Write, in order. It may call ``writing_paused`` before it returns."""
+
+    def finish(self) -> None:
+        """End our side of the connection once everything is written, and go on reading, if the transport can do that."""
+
+    def close(self) -> None:
+        """Close the connection once everything is written."""
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+
+    def pause_reading(self) -> None:
+        """Read nothing from the network."""
+
+    def resume_reading(self) -> None:
+        """Read again."""

@@ -1,0 +1,412 @@
+"""What drives one connection: between the application's hooks, the core, and the transport.
+
+A ``Session`` belongs to one protocol instance, from the moment it has a transport. It hands what arrives to the core
+(``autobahnlike.wire.connection``), does what the core wants done (write, pause reading, wake up, disconnect), and runs the
+application's hooks: in order, one at a time, each finished, however long it takes, before the next one is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from autobahnlike.exception import NotAnUpgrade
+from autobahnlike.websocket.link import EventLoop, Link, Timer
+from autobahnlike.wire.connection import Connection, Disconnect
+from autobahnlike.wire.handshake import Acceptance, Opening
+from autobahnlike.wire.http11 import Request
+from autobahnlike.wire.options import Options
+from autobahnlike.wire.state import State
+
+if TYPE_CHECKING:
+    from autobahnlike.websocket.factory import PreparedMessage
+    from autobahnlike.websocket.protocol import WebSocketProtocol
+
+__all__ = ("Session",)
+
+# What is handed to the transport at a time. It is more than transports buffer before they ask for a pause, so a fast
+# peer is never waited for, and it is what a slow one is given before it has to show progress.
+_WRITE_SIZE = 262144
+
+_INTERNAL_ERROR = 1011
+
+
+class Session:
+    """The common part of ``ServerSession`` and ``ClientSession``.
+
+    Args:
+        protocol: whose connection this is.
+        link: the transport.
+        loop: the event loop.
+        options: the resolved options.
+    """
+
+    is_server = False
+
+    def __init__(self, protocol: WebSocketProtocol, link: Link, loop: EventLoop, options: Options) -> None:
+        self.protocol = protocol
+        self.link = link
+        self.loop = loop
+        self.options = options
+        self.connection = self._make_connection()
+        self._corked = False
+        self._reading = True
+        self._writable = True
+        self._timer: Timer | None = None
+        self._timer_at = 0.0
+        self._turn: Timer | None = None
+        self._disconnect = Disconnect.NO
+        self._cancel_hook: Callable[[], object] | None = None
+        self._hook = ""
+        self._drain_waiters: list[Any] = []
+        self._lost = False
+        self._closed = False
+
+    def _make_connection(self) -> Connection:
+        return Connection(
+            self,
+            self.options,
+            is_server=self.is_server,
+            now=self.loop.now(),
+            is_secure=self.link.is_secure,
+        )
+
+    # -- What the transport tells
+
+    def data_received(self, data: bytes) -> None:
+        """The peer sent something."""
+        self._corked = True
+        try:
+            self.connection.receive_data(data, self.loop.now())
+        finally:
+            self._corked = False
+            self.pump()
+
+    def connection_lost(self, why: str | None = None) -> None:
+        """The transport is gone.
+
+        Args:
+            why: what broke it, if that is known and worth telling.
+        """
+        if self._lost:
+            return
+        self._lost = True
+        self._writable = False
+        self._cancel_timers()
+        if self.connection.state is State.CONNECTING:
+            # Whatever onConnect or onConnecting decides, there is nobody to tell.
+            self._give_up_hook()
+        self._fail_drain_waiters()
+        self.connection.connection_lost(self.loop.now(), why)
+        self._arm_timer()
+
+    def writing_paused(self) -> None:
+        """The transport has enough to write for now."""
+        self._writable = False
+        self.connection.writing_paused(self.loop.now())
+
+    def writing_resumed(self) -> None:
+        """The transport can take more."""
+        if self._lost:
+            return
+        self._writable = True
+        self._corked = True
+        try:
+            self.connection.writing_resumed(self.loop.now())
+        finally:
+            self._corked = False
+            self.pump()
+
+    # -- What the core wants done
+
+    def pump(self) -> None:
+        """Do what the core wants done now. Called after everything that may have changed something."""
+        if self._corked or self._lost:
+            return
+        self._write()
+        connection = self.connection
+        disconnect = connection.disconnect
+        if disconnect is not self._disconnect:
+            self._obey(disconnect)
+        wants_read = connection.wants_read
+        if wants_read is not self._reading:
+            self._reading = wants_read
+            if wants_read:
+                self.link.resume_reading()
+            else:
+                self.link.pause_reading()
+        if connection.wants_turn and self._turn is None:
+            self._turn = self.loop.call_later(0, self._take_turn)
+        self._arm_timer()
+        if self._drain_waiters and self._writable and not connection.output:
+            self._drained()
+
+    def _write(self) -> None:
+        connection = self.connection
+        while self._writable:
+            chunks = connection.data_to_send(_WRITE_SIZE)
+            if not chunks:
+                return
+            self.link.write(chunks)
+
+    def _obey(self, disconnect: Disconnect) -> None:
+        self._disconnect = disconnect
+        if disconnect is Disconnect.FINISH:
+            self.link.finish()
+        elif disconnect is Disconnect.CLOSE:
+            self.link.close()
+        elif disconnect is Disconnect.ABORT:
+            self._writable = False
+            self.link.abort()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._corked = True
+        try:
+            self.connection.resume_reading(self.loop.now())
+        finally:
+            self._corked = False
+            self.pump()
+
+    def _arm_timer(self) -> None:
+        """Have a timer that fires no later than the core's deadline.
+
+        One that fires too early is left alone: it costs one call, a timer for each read would cost more.
+        """
+        deadline = self.connection.next_deadline()
+        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self.loop.call_later(max(0.0, deadline - self.loop.now()), self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._corked = True
+        try:
+            self.connection.handle_timeout(self.loop.now())
+        finally:
+            self._corked = False
+            self.pump()
+            # Also when the transport is gone: a hook that does not end has a deadline then.
+            self._arm_timer()
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._turn):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._turn = None
+
+    def send_prepared(self, message: PreparedMessage) -> None:
+        """Send a prepared message: as it is if that is how it goes over this connection."""
+        connection = self.connection
+        compress = connection.codec is not None and not message.doNotCompress
+        if (
+            self.is_server
+            and not compress
+            and not self.options.mask_server_frames
+            and not self.options.auto_fragment_size
+        ):
+            connection.send_prepared(message.frame, len(message.payload))
+        else:
+            connection.send_message(message.payload, message.isBinary, compress=compress)
+        self.pump()
+
+    # -- Flow control for the application
+
+    def buffered_amount(self) -> int:
+        """Return how many bytes were sent and have not left, as far as the transport tells."""
+        return self.connection.output.size + self.link.buffered
+
+    def drained(self) -> Any:
+        """Return a future that is done when the transport can take more; see ``WebSocketProtocol.drained``."""
+        txaio = self.loop.txaio
+        if self._lost or self._disconnect is Disconnect.ABORT:
+            return txaio.create_future_error(self.protocol._disconnected())
+        if self._writable and not self.connection.output:
+            return txaio.create_future_success(None)
+        future = txaio.create_future()
+        self._drain_waiters.append(future)
+        return future
+
+    def _drained(self) -> None:
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for future in waiters:
+            if not self.loop.txaio.is_called(future):
+                self.loop.txaio.resolve(future, None)
+
+    def _fail_drain_waiters(self) -> None:
+        waiters, self._drain_waiters = self._drain_waiters, []
+        for future in waiters:
+            if not self.loop.txaio.is_called(future):
+                self.loop.txaio.reject(future, self.protocol._disconnected())
+
+    # -- Hooks
+
+    def _run_hook(
+        self,
+        name: str,
+        arguments: tuple[Any, ...],
+        done: Callable[[Any], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Call a hook of the application and, when it has finished, ``done`` with what it returned.
+
+        Nothing else is delivered in the meantime.
+        """
+        try:
+            result = getattr(self.protocol, name)(*arguments)
+        except Exception as error:
+            failed(error)
+            return
+        if result is None:
+            done(None)
+        else:
+            self._wait(name, result, done, failed)
+
+    def _wait(
+        self, name: str, result: object, done: Callable[[Any], None], failed: Callable[[BaseException], None]
+    ) -> None:
+        # What is settled already, as the result of many an async def is on Twisted, is not waited for: neither paused nor
+        # resumed, so that a thousand messages in one read do not nest a thousand calls.
+        settled: list[tuple[Callable[[Any], None], Any]] = []
+        waiting = False
+
+        def settle(then: Callable[[Any], None], value: Any) -> None:
+            if waiting:
+                self._hook_settled(then, value)
+            else:
+                settled.append((then, value))
+
+        cancel = self.loop.wait(result, lambda value: settle(done, value), lambda error: settle(failed, error))
+        if cancel is None:
+            done(result)
+        elif settled:
+            then, value = settled[0]
+            then(value)
+        else:
+            waiting = True
+            self._cancel_hook = cancel
+            self._hook = name
+            self.connection.pause_delivery()
+
+    def _hook_settled(self, then: Callable[[Any], None], value: Any) -> None:
+        self._cancel_hook = None
+        self._corked = True
+        try:
+            then(value)
+        finally:
+            self._corked = False
+            self.pump()
+
+    def _give_up_hook(self) -> None:
+        cancel, self._cancel_hook = self._cancel_hook, None
+        if cancel is not None:
+            cancel()
+
+    def _resume(self, _: object = None) -> None:
+        """The application has dealt with something; deliver the next."""
+        self.connection.resume_delivery(self.loop.now())
+
+    def _opened(self, _: object = None) -> None:
+        """The opening handshake is complete: tell the application, and only then deliver what the peer has sent."""
+        if self._lost:
+            # A client's onConnect took so long that the connection is gone: no onOpen, only onClose.
+            self._resume()
+        else:
+            self._run_hook("onOpen", (), self._open_done, self._open_failed)
+
+    def _open_done(self, _: object) -> None:
+        self.protocol._opened()
+        self._resume()
+
+    def _open_failed(self, error: BaseException) -> None:
+        self._hook_failed("onOpen", error)
+        self._resume()
+
+    def _hook_failed(self, name: str, error: BaseException) -> None:
+        self.log_failure(name, error)
+        self.connection.fail(_INTERNAL_ERROR, "internal error", self.loop.now())
+
+    def log_failure(self, name: str, error: BaseException) -> None:
+        """Log an exception that a hook raised."""
+        self.loop.log_failure(f"{name} of {type(self.protocol).__name__} raised an exception", error)
+
+    # -- What the core tells (``wire.handler.Handler``)
+
+    def on_request(self, opening: Opening) -> None:
+        """A client asks for a WebSocket; only servers are told."""
+        raise AssertionError("a client reads no requests")
+
+    def on_plain_request(self, request: Request, error: NotAnUpgrade) -> None:
+        """A client sent a plain HTTP request; only servers are told."""
+        raise AssertionError("a client reads no requests")
+
+    def on_response(self, acceptance: Acceptance) -> None:
+        """The server agreed; only clients are told."""
+        raise AssertionError("a server reads no responses")
+
+    def on_message(self, payload: bytes, is_binary: bool) -> None:
+        """A message came."""
+        try:
+            result = self.protocol.onMessage(payload, is_binary)
+        except Exception as error:
+            self._hook_failed("onMessage", error)
+            return
+        if result is not None:
+            self._after("onMessage", result)
+
+    def on_ping(self, payload: bytes) -> None:
+        """A ping came, and the application wants to answer it itself."""
+        self._deliver("onPing", payload)
+
+    def on_pong(self, payload: bytes) -> None:
+        """A pong came, and the application wants to know."""
+        self._deliver("onPong", payload)
+
+    def on_output(self) -> None:
+        """Much output has collected."""
+        self._write()
+
+    def on_overdue(self) -> None:
+        """A hook is still running long after the connection is gone."""
+        self.protocol.log.warn(
+            "{hook} of {protocol} was still running when its connection had been gone for {seconds} seconds: cancelled",
+            hook=self._hook,
+            protocol=type(self.protocol).__name__,
+            seconds=self.options.close_handshake_timeout,
+        )
+        self._give_up_hook()
+        self._resume()
+
+    def on_closed(self, was_clean: bool, code: int | None, reason: str | None) -> None:
+        """The end."""
+        self._closed = True
+        self._cancel_timers()
+        self.protocol._closed(was_clean, code, reason)
+
+    def _deliver(self, name: str, payload: bytes) -> None:
+        try:
+            result = getattr(self.protocol, name)(payload)
+        except Exception as error:
+            self._hook_failed(name, error)
+            return
+        if result is not None:
+            self._after(name, result)
+
+    def _after(self, name: str, result: object) -> None:
+        """Wait for what a hook returned."""
+        running = True
+
+        def done(_: object) -> None:
+            if not running:
+                self._resume()
+
+        def failed(error: BaseException) -> None:
+            self._hook_failed(name, error)
+            if not running:
+                self._resume()
+
+        self._wait(name, result, done, failed)
+        running = False

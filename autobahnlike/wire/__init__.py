@@ -1,0 +1,1 @@
+"""The WebSocket protocol without I/O. Start with ``state`` and ``connection``."""

@@ -1,0 +1,851 @@
+"""One WebSocket connection without I/O: bytes and the time go in, messages and bytes to write come out.
+
+Whoever does the I/O owns a ``Connection`` and keeps four promises:
+
+- what is received goes to ``receive_data``, the end of the TCP connection to ``connection_lost``, with the time;
+- after every call, ``data_to_send`` is written, ``disconnect`` obeyed, reading paused while ``wants_read`` is false, and,
+  if ``wants_turn``, ``resume_reading`` called in a later turn of the loop;
+- ``handle_timeout`` is called at ``next_deadline``, which may have changed after every call;
+- when the transport cannot take more, ``writing_paused`` is called, and when it can again, ``writing_resumed``.
+
+Whoever wrote the application is told through a ``Handler``, in order. A handler that needs time for something calls
+``pause_delivery`` and, when it is done, ``resume_delivery``: until then nothing else is delivered to it, but the connection
+lives on. Pings are answered and a bounded amount is read ahead.
+
+Time is a float in seconds from any clock that does not go back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from autobahnlike.exception import (
+    Disconnected,
+    HandshakeError,
+    InvalidArgument,
+    InvalidResponse,
+    LocalProtocolError,
+    NotAnUpgrade,
+    PayloadExceededError,
+    RemoteProtocolError,
+)
+from autobahnlike.wire.deflate import Codec
+from autobahnlike.wire.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    FIN,
+    MAX_CONTROL_PAYLOAD,
+    PING,
+    PONG,
+    RSV1,
+    TEXT,
+    close_payload,
+    parse_close_payload,
+)
+from autobahnlike.wire.handler import Disconnect, Handler
+from autobahnlike.wire.handshake import read_request, read_response, refuse_response
+from autobahnlike.wire.http11 import Request, RequestReader, Response, ResponseReader
+from autobahnlike.wire.keepalive import Keepalive
+from autobahnlike.wire.masking import MaskSource
+from autobahnlike.wire.messages import CloseSeeker, MessageReader
+from autobahnlike.wire.options import Options
+from autobahnlike.wire.output import OutputQueue
+from autobahnlike.wire.state import TRANSITIONS, Input, State
+
+__all__ = ("Connection", "Disconnect", "Handler")
+
+# How long the other side has to end the TCP connection after we have ended ours, if there is no time-out to go by.
+_LINGER = 5.0
+
+# What an entry of the read-ahead queue is taken to cost beside its payload.
+_ENTRY = 64
+
+
+class Connection:
+    """One side of one WebSocket connection.
+
+    Args:
+        handler: who is told what happens.
+        options: the limits, time-outs and rules; resolved, and not changed any more.
+        is_server: which side we are.
+        now: the time at which the TCP connection was made; the opening handshake's time-out runs from there.
+        is_secure: on a server, whether the transport is TLS: it decides which port a Host header without one means.
+        external_port: on a server, the port that a Host header has to name, if it names one; None for any.
+        random_bytes: where masking keys and ping payloads come from: "a strong source of entropy" (section 5.3).
+
+    Attributes:
+        state: where the connection is in its life. Only ``_move`` sets it.
+        auto_pong: answer pings at once, and do not tell the handler.
+        report_pongs: tell the handler of pongs.
+        close_code, close_reason: what the peer's close frame said; None if it said nothing, or did not come.
+        sent_close_code, sent_close_reason: what our close frame said.
+        failure: why we failed or dropped the connection, or None.
+        reader: what parses, or has parsed, the frames, for its counters; None before the connection is open.
+        output: what is still to be written, and its counters.
+        codec: the compression agreed on, or None.
+        octets_received, octets_sent: counters of everything, the opening handshake included.
+        handshake_octets_received, handshake_octets_sent: counters of the opening handshake alone.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_congested",
+        "_deadline",
+        "_disconnect",
+        "_dropped",
+        "_external_port",
+        "_handler",
+        "_head",
+        "_head_complete",
+        "_initiated",
+        "_is_secure",
+        "_keepalive",
+        "_key",
+        "_now",
+        "_on_deadline",
+        "_protocols",
+        "_queue",
+        "_queued",
+        "_reader",
+        "_received_close",
+        "_reported",
+        "_rest",
+        "_seeker",
+        "auto_pong",
+        "close_code",
+        "close_reason",
+        "codec",
+        "failure",
+        "handshake_octets_received",
+        "handshake_octets_sent",
+        "is_server",
+        "octets_received",
+        "octets_sent",
+        "options",
+        "output",
+        "reader",
+        "report_pongs",
+        "sent_close_code",
+        "sent_close_reason",
+        "state",
+    )
+
+    def __init__(
+        self,
+        handler: Handler,
+        options: Options,
+        *,
+        is_server: bool,
+        now: float,
+        is_secure: bool = False,
+        external_port: int | None = None,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.state = State.CONNECTING
+        self.options = options
+        self.is_server = is_server
+        self.auto_pong = True
+        self.report_pongs = False
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+        self.sent_close_code: int | None = None
+        self.sent_close_reason: str | None = None
+        self.failure: str | None = None
+        self.codec: Codec | None = None
+        self.octets_received = 0
+        self.octets_sent = 0
+        self.handshake_octets_received = 0
+        self.handshake_octets_sent = 0
+        self._handler = handler
+        self._is_secure = is_secure
+        self._external_port = external_port
+        self._now = now
+        masked = options.mask_server_frames if is_server else options.mask_client_frames
+        self.output = OutputQueue(MaskSource(random_bytes) if masked else None, apply_mask=options.apply_mask)
+        self._keepalive = Keepalive(
+            options.auto_ping_interval,
+            options.auto_ping_timeout,
+            options.auto_ping_size,
+            any_traffic=options.auto_ping_restart_on_any_traffic,
+            random_bytes=random_bytes,
+        )
+        # Opening handshake, until it is over, one way or the other.
+        limits = (options.max_handshake_size, options.max_handshake_headers)
+        self._head: RequestReader | ResponseReader | None = (
+            RequestReader(*limits) if is_server else ResponseReader(*limits)
+        )
+        self._head_complete = False
+        self._key = ""
+        self._protocols: tuple[str, ...] = ()
+        self._rest = b""
+        # Receiving
+        self.reader: MessageReader | None = None
+        self._reader: MessageReader | None = None
+        self._seeker: CloseSeeker | None = None
+        # Closing
+        self._received_close = False
+        self._initiated = False
+        self._dropped = False
+        # Delivery. Nothing is delivered until the application has dealt with the opening of the connection.
+        self._busy = True
+        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._queued = 0
+        self._reported = False
+        # Transport
+        self._congested = False
+        self._disconnect = Disconnect.NO
+        # The one deadline besides keepalive: of the opening handshake, then of the closing, then of the end.
+        self._deadline: float | None = None
+        self._on_deadline: Callable[[], None] = self._opening_overdue
+        self._set_deadline(options.open_handshake_timeout, self._opening_overdue)
+
+    # -- The state
+
+    def _move(self, what: Input) -> None:
+        self.state = TRANSITIONS[self.state, what]
+
+    # -- What the I/O asks
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether to read from the transport. While false, nothing the peer sends is taken from the network."""
+        if self._head is not None:
+            return len(self._rest) <= self.options.read_ahead
+        if self._reader is not None:
+            return not self._reader.halted
+        return self.state is not State.CLOSED
+
+    @property
+    def wants_turn(self) -> bool:
+        """Whether ``resume_reading`` is to be called in a later turn of the loop: there was a lot to do at once."""
+        return self._reader is not None and self._reader.yielded and not self._congested and not self._busy
+
+    @property
+    def disconnect(self) -> Disconnect:
+        """What to do with the transport now."""
+        if self.output and self._disconnect is not Disconnect.ABORT:
+            return Disconnect.NO
+        return self._disconnect
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held of what the peer sent: unparsed, in an unfinished message, or delivered later.
+
+        It is at most the message limit, one message that was read ahead, ``read_ahead``, and what one read brings.
+        """
+        reader = self._reader
+        return len(self._rest) + self._queued + (reader.buffered if reader is not None else 0)
+
+    @property
+    def rtt(self) -> float | None:
+        """The round-trip time that the last answered automatic ping took, in seconds; None if there was none."""
+        return self._keepalive.rtt
+
+    def data_to_send(self, limit: int = 1 << 62) -> list[bytes | bytearray | memoryview]:
+        """Take what is to be written next, in order; empty if there is nothing.
+
+        Args:
+            limit: bytes to take at the most. Ask again when the transport has taken them.
+        """
+        if not self.output:
+            return []
+        size = self.output.size
+        chunks = self.output.take(limit)
+        self.octets_sent += size - self.output.size
+        return chunks
+
+    def next_deadline(self) -> float | None:
+        """When ``handle_timeout`` wants to be called, at the latest; None for never."""
+        ping = self._keepalive.deadline
+        if self._deadline is None or (ping is not None and ping < self._deadline):
+            return ping
+        return self._deadline
+
+    # -- What the I/O tells
+
+    def receive_data(self, data: bytes, now: float) -> None:
+        """Take what the peer sent.
+
+        Args:
+            data: one or more bytes.
+            now: the time.
+        """
+        self._now = now
+        self.octets_received += len(data)
+        self._keepalive.heard(now)
+        if self._reader is not None:
+            self._read(self._reader.feed, data)
+            if not self._busy:
+                self._deliver()
+        elif self._seeker is not None:
+            self._seeker.feed(data)
+        elif self.state is State.CONNECTING:
+            self._receive_handshake(data)
+
+    def resume_reading(self, now: float) -> None:
+        """Go on with what was received, in a turn of its own; see ``wants_turn``."""
+        self._now = now
+        if self._reader is not None:
+            self._reader.yielded = False
+        self._deliver()
+
+    def connection_lost(self, now: float, why: str | None = None) -> None:
+        """The TCP connection is gone.
+
+        What was received before is still delivered, then ``on_closed``.
+
+        Args:
+            now: the time.
+            why: what broke it, for the close reason, if something is known.
+        """
+        if self.state is State.CLOSED:
+            return
+        self._now = now
+        self._move(Input.LOST)
+        self._keepalive.stop()
+        self._deadline = None
+        self._disconnect = Disconnect.NO
+        self._congested = False
+        self.output.clear()
+        if self.failure is None:
+            self.failure = why
+        if self._head is not None:
+            # There never was a WebSocket; whatever the handler is deciding will be ignored.
+            self._head = None
+            self._busy = False
+        self._set_deadline(self.options.close_handshake_timeout, self._handler_overdue)
+        self._deliver()
+
+    def writing_paused(self, now: float) -> None:
+        """The transport cannot take more: write nothing until it can, and answer nothing, so do not read either."""
+        self._now = now
+        self._congested = True
+        # From now on it is the peer that has to show that it lives, by reading.
+        self._keepalive.resume(now)
+        if self._reader is not None:
+            self._reader.halted = True
+
+    def writing_resumed(self, now: float) -> None:
+        """The transport can take more; the peer has read something."""
+        self._now = now
+        self._congested = False
+        self._keepalive.heard(now)
+        if self.state is State.CLOSE_SENT:
+            # What was sent before the close frame is still on its way: it is the peer's progress that is bounded.
+            self._set_deadline(self.options.close_handshake_timeout, self._closing_overdue)
+        self._deliver()
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due; does nothing if nothing is."""
+        self._now = now
+        if self._deadline is not None and now >= self._deadline:
+            self._deadline = None
+            self._on_deadline()
+        if self._busy and not self._congested and self._reader is not None and self._reader.halted:
+            # We have stopped to read for the handler's sake, and would not see a pong.
+            self._keepalive.suspend()
+        try:
+            payload = self._keepalive.due(now)
+        except TimeoutError:
+            self._drop("WebSocket ping timeout (peer did not respond with pong in time)")
+        else:
+            if payload is not None:
+                self.output.add_control(PING, payload)
+
+    # -- Opening handshake
+
+    def send_request(self, request: bytes, *, key: str, protocols: tuple[str, ...] = ()) -> None:
+        """Send a client's opening handshake.
+
+        Args:
+            request: the request, from ``build_request``.
+            key: the key in it.
+            protocols: the subprotocols in it.
+        """
+        self._key = key
+        self._protocols = protocols
+        self._send_handshake(request)
+
+    def accept(self, response: bytes, codec: Codec | None = None) -> None:
+        """Accept a client's request: the connection is open, and paused until ``resume_delivery``.
+
+        Does nothing if the connection is lost by now.
+
+        Args:
+            response: the response, from ``accept_response``.
+            codec: the compression that it agrees to.
+        """
+        if self.state is State.CONNECTING:
+            self._send_handshake(response)
+            self._open(codec)
+
+    def refuse(self, response: bytes, reason: str) -> None:
+        """Answer a request without opening a WebSocket, and end the connection.
+
+        Does nothing if the connection is lost by now.
+
+        Args:
+            response: a complete HTTP response, from ``refuse_response``.
+            reason: why, for ``on_closed``.
+        """
+        if self.state is State.CONNECTING:
+            self.failure = reason
+            self._send_handshake(response)
+            self._head = None
+            self._busy = False
+            self._move(Input.REFUSED)
+            self._finish(Disconnect.FINISH)
+
+    def establish(self, codec: Codec | None = None) -> None:
+        """Agree to a server's response: the connection is open, and paused until ``resume_delivery``.
+
+        Args:
+            codec: the compression agreed on.
+        """
+        if self.state is State.CONNECTING:
+            self._open(codec)
+
+    def fail_handshake(self, reason: str) -> None:
+        """Give an opening handshake up, on a client.
+
+        Args:
+            reason: why, for ``on_closed``.
+        """
+        if self.state is State.CONNECTING:
+            self.failure = reason
+            self._head = None
+            self._busy = False
+            self._move(Input.REFUSED)
+            self._disconnect = Disconnect.ABORT
+            self._deadline = None
+
+    def _receive_handshake(self, data: bytes) -> None:
+        self.handshake_octets_received += len(data)
+        if self._head is None:
+            return
+        if self._head_complete:
+            self._rest += data
+            return
+        try:
+            head = self._head.feed(data)
+            if head is None:
+                return
+            self._head_complete = True
+            self._rest = self._head.rest
+            if isinstance(head, Request):
+                opening = read_request(head, self.options, is_secure=self._is_secure, external_port=self._external_port)
+            else:
+                acceptance = read_response(head, key=self._key, protocols=self._protocols)
+        except NotAnUpgrade as error:
+            assert isinstance(head, Request)
+            self._handler.on_plain_request(head, error)
+        except InvalidResponse as error:
+            self.fail_handshake(error.reason)
+        except HandshakeError as error:
+            self.refuse(refuse_response(error.http_status, error.reason, error.headers), error.reason)
+        else:
+            if isinstance(head, Response):
+                self._handler.on_response(acceptance)
+            else:
+                self._handler.on_request(opening)
+
+    def _send_handshake(self, data: bytes) -> None:
+        self.handshake_octets_sent += len(data)
+        self.output.add(data)
+
+    def _open(self, codec: Codec | None) -> None:
+        self._move(Input.OPENED)
+        self._deadline = None
+        self._head = None
+        self.codec = codec
+        self._keepalive.start(self._now)
+        self.reader = self._reader = MessageReader(
+            self.options,
+            is_server=self.is_server,
+            codec=codec,
+            on_message=self._message_received,
+            on_control=self._control_received,
+        )
+        rest = self._rest
+        self._rest = b""
+        if rest:
+            self.handshake_octets_received -= len(rest)
+            self._read(self._reader.feed, rest)
+
+    # -- Delivery
+
+    def pause_delivery(self) -> None:
+        """Deliver nothing more to the handler for now; it is busy."""
+        self._busy = True
+
+    def resume_delivery(self, now: float) -> None:
+        """Deliver again; the handler has finished what it was told last."""
+        self._now = now
+        self._busy = False
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Deliver what has waited, then read on, then, if nothing more can come, report the end."""
+        while not self._busy:
+            reader = self._reader
+            if self._queue:
+                call, arguments = self._queue.popleft()
+                if not self._queue:
+                    self._queued = 0
+                call(*arguments)
+            elif reader is not None and reader.halted and not self._congested and self._may_go_on(reader):
+                self._keepalive.resume(self._now)
+                self._read(reader.proceed)
+            else:
+                if self.state is State.CLOSED and not self._reported:
+                    self._report()
+                return
+
+    def _may_go_on(self, reader: MessageReader) -> bool:
+        # When the TCP connection is gone, nobody gives this one a turn any more.
+        return not reader.yielded or self.state is State.CLOSED
+
+    def _dispatch(self, size: int, call: Callable[..., None], *arguments: Any) -> None:
+        """Call the handler, or later if it is busy."""
+        if not self._busy:
+            call(*arguments)
+            return
+        self._queue.append((call, arguments))
+        self._queued += size + _ENTRY
+        if self._queued >= self.options.read_ahead and self._reader is not None:
+            self._reader.halted = True
+
+    def _forget_queue(self) -> None:
+        self._queue.clear()
+        self._queued = 0
+
+    def _report(self) -> None:
+        self._reported = True
+        self._deadline = None
+        if self._received_close and not self._dropped:
+            self._handler.on_closed(True, self.close_code, self.close_reason)
+            return
+        why = self.failure or "peer dropped the TCP connection without previous WebSocket closing handshake"
+        self._handler.on_closed(False, 1006, f'connection was closed uncleanly ("{why}")')
+
+    # -- Receiving
+
+    def _read(self, read: Callable[..., None], *data: bytes) -> None:
+        try:
+            read(*data)
+        except RemoteProtocolError as error:
+            self._stop_reading(self._seek_close, error)
+
+    def _stop_reading(self, then: Callable[..., None], *arguments: Any) -> None:
+        """Deliver nothing more, and look for nothing but the peer's close frame in what is still to come."""
+        reader = self._reader
+        if reader is None:
+            then(*arguments)
+            return
+        self._reader = None
+        skip, rest = reader.abandon()
+        self._seeker = seeker = CloseSeeker(skip, self._close_frame)
+        then(*arguments)
+        # Unless that has dropped the connection.
+        if self._seeker is seeker:
+            seeker.feed(rest)
+
+    def _seek_close(self, error: RemoteProtocolError) -> None:
+        self._dispatch(0, self._violated, error)
+
+    def _message_received(self, payload: bytes, is_binary: bool) -> None:
+        if self._busy:
+            self._dispatch(len(payload), self._handler.on_message, payload, is_binary)
+        else:
+            self._handler.on_message(payload, is_binary)
+
+    def _control_received(self, opcode: int, payload: bytes) -> None:
+        if opcode == PING:
+            if self.auto_pong:
+                self.send_pong(payload)
+            else:
+                self._dispatch(len(payload), self._handler.on_ping, payload)
+        elif opcode == PONG:
+            self._keepalive.pong(payload, self._now)
+            if self.report_pongs:
+                self._dispatch(len(payload), self._handler.on_pong, payload)
+        else:
+            self._close_frame(payload)
+
+    def _close_frame(self, payload: bytes) -> None:
+        """A close frame came. "An endpoint MUST NOT process any data received after a Close frame" (section 5.5.1)."""
+        if self._reader is not None:
+            self._reader.abandon()
+            self._reader = None
+        self._seeker = None
+        self._dispatch(len(payload), self._close_received, payload)
+
+    def _close_received(self, payload: bytes) -> None:
+        violation = None
+        try:
+            self.close_code, self.close_reason = parse_close_payload(payload)
+        except RemoteProtocolError as error:
+            violation = error
+            if len(payload) > 1:
+                # What Autobahn reports for a code or a reason that may not be.
+                self.close_code = 1000 if error.close_code == 1002 else int.from_bytes(payload[:2], "big")
+        self._received_close = True
+        if self.state is State.OPEN:
+            if violation is not None:
+                if self.options.fail_by_drop:
+                    self._drop(f"I dropped the WebSocket TCP connection: {violation.reason}")
+                    return
+                self._send_close(violation.close_code, violation.reason)
+            elif self.options.echo_close_code_reason:
+                self._send_close(self.close_code, self.close_reason)
+            else:
+                self._send_close(1000, None)
+        if self.state is State.CLOSE_SENT:
+            self._move(Input.RECEIVE_CLOSE)
+            self._end(violation is None and self._initiated)
+
+    def _end(self, initiated: bool) -> None:
+        """The closing handshake is complete: end the TCP connection, which is the server's part (section 7.1.1)."""
+        self._keepalive.stop()
+        if self.is_server:
+            self._finish(Disconnect.FINISH)
+        else:
+            overdue = self._server_overdue if initiated else self._linger_overdue
+            self._set_deadline(self.options.server_connection_drop_timeout, overdue)
+
+    def _violated(self, error: RemoteProtocolError) -> None:
+        """ "_Fail the WebSocket Connection_" (section 7.1.7): say why, then close."""
+        if self.options.fail_by_drop and self.state in (State.OPEN, State.CLOSE_SENT):
+            self._drop(f"I dropped the WebSocket TCP connection: {error.reason}")
+        elif self.state is State.OPEN:
+            self.failure = f"I failed the WebSocket connection: {error.reason}"
+            self._send_close(error.close_code, error.reason)
+
+    # -- Sending
+
+    def send_message(
+        self, payload: bytes, is_binary: bool, *, compress: bool = True, fragment_size: int | None = None
+    ) -> None:
+        """Queue a message.
+
+        Args:
+            payload: the message; UTF-8 if it is text.
+            is_binary: whether it is binary.
+            compress: False to send it uncompressed although compression was negotiated.
+            fragment_size: the most payload to put into a frame, in bytes; None for ``auto_fragment_size``, 0 for no bound.
+
+        Raises:
+            Disconnected: the connection is not open.
+            PayloadExceededError: the message is over ``max_message_size``.
+        """
+        if self.state is not State.OPEN:
+            raise Disconnected("Attempt to send on a closed protocol")
+        options = self.options
+        length = len(payload)
+        # Before compressing: a message that is compressed and then not sent would leave the peer without its context.
+        if options.max_message_size and length > options.max_message_size:
+            raise PayloadExceededError(
+                f"message of {length} bytes is over the limit of {options.max_message_size} (maxMessagePayloadSize)"
+            )
+        if not self._room():
+            return
+        output = self.output
+        output.messages += 1
+        output.message_octets += length
+        opcode = BINARY if is_binary else TEXT
+        if compress and self.codec is not None:
+            payload = self.codec.compress(payload, True)
+            opcode |= RSV1
+        size = options.auto_fragment_size if fragment_size is None else fragment_size
+        if not size or len(payload) <= size:
+            output.add_data(opcode | FIN, payload)
+        else:
+            self._send_fragments(opcode, payload, size)
+        self._queued_output()
+
+    def _send_fragments(self, opcode: int, payload: bytes, size: int) -> None:
+        last = (len(payload) - 1) // size * size
+        for start in range(0, last, size):
+            self.output.add_data(opcode, payload[start : start + size])
+            opcode = CONTINUATION
+        self.output.add_data(opcode | FIN, payload[last:])
+
+    def send_prepared(self, frame: bytes, size: int) -> None:
+        """Queue a message that is a whole frame already, unmasked and uncompressed; see ``send_message``.
+
+        Args:
+            frame: the frame.
+            size: the length of the message in it, in bytes.
+        """
+        if self.state is not State.OPEN:
+            raise Disconnected("Attempt to send on a closed protocol")
+        if not self._room():
+            return
+        output = self.output
+        output.frames += 1
+        output.messages += 1
+        output.payload_octets += size
+        output.message_octets += size
+        output.add(frame)
+        self._queued_output()
+
+    def _room(self) -> bool:
+        """Tell whether more may be queued; drop the connection if not."""
+        limit = self.options.max_send_queue
+        if limit and self.output.size > limit:
+            self._drop(f"peer did not take what was sent: more than {limit} bytes are waiting (maxSendQueueSize)")
+            self._forget_queue()
+            return False
+        return True
+
+    def send_ping(self, payload: bytes = b"") -> None:
+        """Queue a ping; ignored if the connection is not open.
+
+        Raises:
+            InvalidArgument: the payload is longer than 125 bytes.
+        """
+        self._send_control(PING, payload)
+
+    def send_pong(self, payload: bytes = b"") -> None:
+        """Queue a pong; ignored if the connection is not open.
+
+        Raises:
+            InvalidArgument: the payload is longer than 125 bytes.
+        """
+        self._send_control(PONG, payload)
+
+    def send_keepalive_ping(self, now: float) -> None:
+        """Queue an automatic ping before it is due, and wait for its pong as for any; ignored if not open."""
+        if self.state is State.OPEN:
+            self.output.add_control(PING, self._keepalive.ping(now))
+
+    def _send_control(self, opcode: int, payload: bytes) -> None:
+        if len(payload) > MAX_CONTROL_PAYLOAD:
+            raise InvalidArgument(f"payload of {len(payload)} bytes is too long for a ping or pong: at most 125")
+        if self.state is State.OPEN:
+            self.output.add_control(opcode, payload)
+            self._queued_output()
+
+    def _queued_output(self) -> None:
+        if self.output.size >= self.options.write_high_water and not self._congested:
+            self._handler.on_output()
+
+    # -- Closing
+
+    def close(self, code: int | None, reason: str | None, now: float) -> None:
+        """Start the closing handshake; does nothing if the connection is closing or closed.
+
+        Args:
+            code: the close code to send, or None to send none.
+            reason: text to go with the code, cut to 123 bytes of UTF-8; or None.
+            now: the time.
+
+        Raises:
+            InvalidArgument: the code may not be sent, or there is a reason without a code.
+            LocalProtocolError: the connection is not open yet.
+        """
+        close_payload(code, reason)
+        if self.state is State.CONNECTING:
+            raise LocalProtocolError("cannot close a connection not yet connected")
+        if self.state is State.OPEN:
+            self._now = now
+            self._initiated = True
+            self._send_close(code, reason)
+
+    def fail(self, code: int, reason: str, now: float) -> None:
+        """Close the connection because of an error on our side: nothing more is delivered but the end.
+
+        Args:
+            code: the close code to send, 1011 for an internal error (section 7.4.1).
+            reason: text to go with it.
+            now: the time.
+        """
+        self._now = now
+        closing = [entry for entry in self._queue if entry[0] == self._close_received]
+        self._forget_queue()
+        self._queue.extend(closing)
+        self._stop_reading(self._fail, code, reason)
+
+    def _fail(self, code: int, reason: str) -> None:
+        if self.state is State.OPEN:
+            self.failure = f"I failed the WebSocket connection: {reason}"
+            self._send_close(code, reason)
+
+    def drop(self, now: float, why: str = "None", *, abort: bool = True) -> None:
+        """End the TCP connection without a closing handshake; deliver nothing more but the end.
+
+        Args:
+            now: the time.
+            why: the reason for ``on_closed``.
+            abort: whether what is still to be written is thrown away.
+        """
+        if self.state is State.CLOSED:
+            return
+        self._now = now
+        self._forget_queue()
+        if abort or self._disconnect is Disconnect.ABORT:
+            self._drop(why)
+        else:
+            self._stop(why)
+            self._finish(Disconnect.CLOSE)
+
+    def _drop(self, why: str) -> None:
+        self._stop(why)
+        self._disconnect = Disconnect.ABORT
+        self._deadline = None
+        self.output.clear()
+
+    def _stop(self, why: str) -> None:
+        self.failure = why
+        self._dropped = True
+        self._move(Input.DROP)
+        self._keepalive.stop()
+        self._seeker = None
+        if self._head is not None:
+            self._head = None
+            self._busy = False
+        if self._reader is not None:
+            self._reader.abandon()
+            self._reader = None
+
+    def _send_close(self, code: int | None, reason: str | None) -> None:
+        self.output.add_control(CLOSE, close_payload(code, reason))
+        self.sent_close_code = code
+        self.sent_close_reason = reason
+        self._move(Input.SEND_CLOSE)
+        self._keepalive.stop()
+        self._set_deadline(self.options.close_handshake_timeout, self._closing_overdue)
+
+    def _finish(self, disconnect: Disconnect) -> None:
+        self._disconnect = disconnect
+        self._set_deadline(self.options.close_handshake_timeout or _LINGER, self._linger_overdue)
+
+    # -- Deadlines
+
+    def _set_deadline(self, timeout: float, overdue: Callable[[], None]) -> None:
+        self._deadline = self._now + timeout if timeout else None
+        self._on_deadline = overdue
+
+    def _opening_overdue(self) -> None:
+        self._drop("WebSocket opening handshake timeout (peer did not finish the opening handshake in time)")
+
+    def _closing_overdue(self) -> None:
+        self._drop(
+            self.failure or "WebSocket closing handshake timeout (peer did not finish the closing handshake in time)"
+        )
+
+    def _server_overdue(self) -> None:
+        self._drop("WebSocket closing handshake timeout (server did not drop TCP connection in time)")
+
+    def _linger_overdue(self) -> None:
+        self._disconnect = Disconnect.ABORT
+        self.output.clear()
+
+    def _handler_overdue(self) -> None:
+        self._reader = None
+        self._forget_queue()
+        self._handler.on_overdue()

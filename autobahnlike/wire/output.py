@@ -1,0 +1,127 @@
+"""What is to be written: frames, in order, until the transport takes them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from autobahnlike.wire.frames import FIN, frame_header
+from autobahnlike.wire.masking import MaskSource, apply_mask
+
+__all__ = ("OutputQueue",)
+
+# Up to this size a payload is copied behind its header; a larger one is queued as it is. Joining 64 KiB costs as much as
+# writing it.
+_COPY = 8192
+
+
+class OutputQueue:
+    """Frames waiting to be written.
+
+    Args:
+        masks: where masking keys come from; None if frames are not masked.
+        apply_mask: False to send masking keys that are not applied.
+
+    Attributes:
+        size: bytes waiting.
+        frames, messages, payload_octets, message_octets: counters of the data frames and messages queued. payload_octets
+            counts what is in the frames, message_octets what the application gave.
+    """
+
+    __slots__ = (
+        "_apply_mask",
+        "_chunks",
+        "_masks",
+        "_tail",
+        "frames",
+        "message_octets",
+        "messages",
+        "payload_octets",
+        "size",
+    )
+
+    def __init__(self, masks: MaskSource | None, *, apply_mask: bool = True) -> None:
+        self._masks = masks
+        self._apply_mask = apply_mask
+        self._chunks: deque[bytes | bytearray | memoryview] = deque()
+        # Small frames are collected here; it is the last of the chunks.
+        self._tail = bytearray()
+        self.size = 0
+        self.frames = 0
+        self.messages = 0
+        self.payload_octets = 0
+        self.message_octets = 0
+
+    def __bool__(self) -> bool:
+        return self.size > 0
+
+    def add(self, data: bytes) -> None:
+        """Queue bytes as they are."""
+        self.size += len(data)
+        if len(data) <= _COPY:
+            self._tail += data
+        else:
+            self._flush_tail()
+            self._chunks.append(data)
+
+    def add_control(self, opcode: int, payload: bytes) -> None:
+        """Queue a control frame."""
+        self._add_frame(FIN | opcode, payload)
+
+    def add_data(self, first_byte: int, payload: bytes) -> None:
+        """Queue a data frame: opcode with FIN and RSV bits, and its payload as it goes into the frame."""
+        self.frames += 1
+        self.payload_octets += len(payload)
+        self._add_frame(first_byte, payload)
+
+    def _add_frame(self, first_byte: int, payload: bytes) -> None:
+        length = len(payload)
+        if self._masks is not None:
+            key = self._masks.next_key()
+            header = frame_header(first_byte, length, key)
+            if self._apply_mask:
+                payload = apply_mask(payload, key)
+        else:
+            header = frame_header(first_byte, length)
+        self._tail += header
+        self.size += len(header) + length
+        if length <= _COPY:
+            self._tail += payload
+        else:
+            self._flush_tail()
+            self._chunks.append(payload)
+
+    def _flush_tail(self) -> None:
+        if self._tail:
+            self._chunks.append(self._tail)
+            self._tail = bytearray()
+
+    def take(self, limit: int) -> list[bytes | bytearray | memoryview]:
+        """Take what is to be written next, in order.
+
+        Args:
+            limit: bytes to take at the most; a chunk across it is split.
+        """
+        if self.size <= limit:
+            self._flush_tail()
+            chunks = list(self._chunks)
+            self._chunks.clear()
+            self.size = 0
+            return chunks
+        self._flush_tail()
+        chunks = []
+        while limit:
+            chunk = self._chunks.popleft()
+            if len(chunk) > limit:
+                view = memoryview(chunk)
+                self._chunks.appendleft(view[limit:])
+                chunk = view[:limit]
+            chunks.append(chunk)
+            limit -= len(chunk)
+            self.size -= len(chunk)
+        return chunks
+
+    def clear(self) -> None:
+        """Forget what is waiting."""
+        self._chunks.clear()
+        self._tail = bytearray()
+        self.size = 0
