@@ -1,7 +1,7 @@
 """WebSocket servers and clients on asyncio, and on uvloop.
 
-Derive a protocol from ``WebSocketServerProtocol`` or ``WebSocketClientProtocol``, give it to a factory, and the factory to
-``loop.create_server``, ``loop.create_connection``, their Unix counterparts, or ``listenWS`` and ``connectWS``.
+Derive a protocol from ``WebSocketServerProtocol`` or ``WebSocketClientProtocol``, give it to a factory, and the factory
+to ``loop.create_server``, ``loop.create_connection``, their Unix counterparts, or ``listenWS`` and ``connectWS``.
 
 A factory can be made before any loop runs; each connection belongs to the loop that made it.
 """
@@ -178,8 +178,8 @@ async def connectWS(
 
     Args:
         factory: the factory; its URL says where to.
-        ssl: for wss, an ``ssl.SSLContext``; None to verify the server's certificate and name with the trust roots of the
-            platform.
+        ssl: for wss, an ``ssl.SSLContext``; None to verify the server's certificate and name with the trust roots of
+            the platform.
         timeout: how long the connection may take, TLS included, in seconds. The opening handshake has its own time-out.
         **kwargs: more for ``loop.create_connection``, such as ``local_addr`` or ``happy_eyeballs_delay``.
 

@@ -106,9 +106,9 @@ class TwistedLink:
     """A transport as a ``Link``.
 
     Twisted transports tell nobody but their producer that they have enough to write, and have room for only one. The
-    application may want to be that one, as it can with Autobahn: `transport.registerProducer` on a connection that feeds
-    another. So we register only around a write that may fill the transport's buffer, and stay registered only while
-    it is full. Where an application has registered, it is the one to keep the peace.
+    application may want to be that one, as it can with Autobahn: `transport.registerProducer` on a connection that
+    feeds another. So we register only around a write that may fill the transport's buffer, and stay registered only
+    while it is full. Where an application has registered, it is the one to keep the peace.
 
     Args:
         transport: anything that provides ITransport.

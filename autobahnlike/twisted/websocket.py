@@ -1,10 +1,10 @@
 """WebSocket servers and clients on Twisted.
 
-Derive a protocol from ``WebSocketServerProtocol`` or ``WebSocketClientProtocol``, give it to a factory, and the factory to
-``reactor.listenTCP``, ``reactor.connectTCP``, an endpoint, or ``listenWS`` and ``connectWS``.
+Derive a protocol from ``WebSocketServerProtocol`` or ``WebSocketClientProtocol``, give it to a factory, and the factory
+to ``reactor.listenTCP``, ``reactor.connectTCP``, an endpoint, or ``listenWS`` and ``connectWS``.
 
-Importing this module installs no reactor: a factory that is given none uses that of its first transport, or the global one
-when somebody asks for it.
+Importing this module installs no reactor: a factory that is given none uses that of its first transport, or the global
+one when somebody asks for it.
 """
 
 from __future__ import annotations
@@ -172,8 +172,8 @@ def connectWS(
 
     Args:
         factory: the factory; its URL says where to, its ``reactor`` connects.
-        contextFactory: for wss, the TLS settings; None to verify the server's certificate and name with the trust roots of
-            the platform.
+        contextFactory: for wss, the TLS settings; None to verify the server's certificate and name with the trust roots
+            of the platform.
         timeout: how long the TCP connection may take, in seconds. The opening handshake has its own time-out.
         bindAddress: the local address to connect from, as (host, port).
 

@@ -1,7 +1,7 @@
 """What the shared code needs of an event loop and of a transport: all that an edge has to provide.
 
-An edge (``autobahnlike.twisted``, ``autobahnlike.asyncio``) implements these two, and calls the ``Session`` of a connection
-when something happens. Nothing else differs between the loops.
+An edge (``autobahnlike.twisted``, ``autobahnlike.asyncio``) implements these two, and calls the ``Session`` of a
+connection when something happens. Nothing else differs between the loops.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class EventLoop(Protocol):
             failed: called with the exception it ended with; at once if that is known already.
 
         Returns:
-            A function that gives up: it cancels the awaitable, and neither ``done`` nor ``failed`` is called any more. None if
-            ``result`` is nothing that can be waited for; then neither is called at all.
+            A function that gives up: it cancels the awaitable, and neither ``done`` nor ``failed`` is called any more.
+            None if ``result`` is nothing that can be waited for; then neither is called at all.
         """
 
     def log_failure(self, message: str, error: BaseException) -> None:
@@ -80,7 +80,7 @@ class Link(Protocol):
         """Write, in order. It may call ``writing_paused`` before it returns."""
 
     def finish(self) -> None:
-        """End our side of the connection once everything is written, and go on reading, if the transport can do that."""
+        """End our side of the connection once everything is written, and read on, if the transport can do that."""
 
     def close(self) -> None:
         """Close the connection once everything is written."""

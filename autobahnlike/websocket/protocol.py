@@ -1,8 +1,8 @@
 """The protocol classes that applications derive from: hooks to override, methods to call, attributes to read.
 
 This is Autobahn's callback API. The classes here know no event loop; ``autobahnlike.twisted.websocket`` and
-``autobahnlike.asyncio.websocket`` have the ones to derive from. They hold no logic of the protocol either: what happens on a
-connection is in ``session``, ``server`` and ``client``, and below them in ``autobahnlike.wire``.
+``autobahnlike.asyncio.websocket`` have the ones to derive from. They hold no logic of the protocol either: what happens
+on a connection is in ``session``, ``server`` and ``client``, and below them in ``autobahnlike.wire``.
 
 Nothing here needs ``__init__`` to have run: everything has a default on the class, and what a connection needs is made
 when it is made.
@@ -23,7 +23,7 @@ from autobahnlike.websocket.factory import (
     WebSocketFactory,
     WebSocketServerFactory,
 )
-from autobahnlike.websocket.interfaces import IWebSocketChannel
+from autobahnlike.websocket.interfaces import IWebSocketChannel, IWebSocketClientChannel
 from autobahnlike.websocket.link import EventLoop, Link
 from autobahnlike.websocket.pages import status_page
 from autobahnlike.websocket.server import ServerSession
@@ -54,12 +54,12 @@ __all__ = (
 _OPTION_FIELDS = {info.name: info.field for info in OPTIONS}
 
 
-@implementer(IWebSocketChannel)
 class WebSocketProtocol:
     """What server and client protocols have in common.
 
-    Hooks may be plain functions, return an awaitable of the loop (a Deferred, a Future) or be ``async def``. They are called in
-    order, one at a time, each finished before the next; an exception is logged and closes the connection with 1011.
+    Hooks may be plain functions, return an awaitable of the loop (a Deferred, a Future) or be ``async def``. They are
+    called in order, one at a time, each finished before the next; an exception is logged and closes the connection with
+    1011.
 
     Attributes:
         factory: the factory that made this protocol.
@@ -188,7 +188,7 @@ class WebSocketProtocol:
 
     @cached_property
     def is_open(self) -> Any:
-        """A Deferred or Future that is done, with None, when ``onOpen`` has finished; it fails if that never happens."""
+        """A Deferred or Future, done with None when ``onOpen`` has finished; it fails if that never happens."""
         txaio = self._event_loop().txaio
         if self.state == self.STATE_OPEN:
             return txaio.create_future_success(None)
@@ -197,7 +197,7 @@ class WebSocketProtocol:
 
     @cached_property
     def is_closed(self) -> Any:
-        """A Deferred or Future that is done, with this protocol, when the connection is gone, just before ``onClose``."""
+        """A Deferred or Future, done with this protocol when the connection is gone, just before ``onClose``."""
         txaio = self._event_loop().txaio
         if self.wasClean is not None:
             return txaio.create_future_success(self)
@@ -207,10 +207,7 @@ class WebSocketProtocol:
     @property
     def trafficStats(self) -> TrafficStats:
         """What was sent and received so far on this connection."""
-        session = self._session
-        if session is None:
-            return TrafficStats()
-        return TrafficStats.of(session.connection)
+        return TrafficStats() if self._session is None else self._session.traffic
 
     @property
     def bufferedAmount(self) -> int:
@@ -402,6 +399,7 @@ class WebSocketProtocol:
         return session.drained()
 
 
+@implementer(IWebSocketChannel)
 class WebSocketServerProtocol(WebSocketProtocol):
     """A server's side of a connection."""
 
@@ -422,8 +420,8 @@ class WebSocketServerProtocol(WebSocketProtocol):
             request: what it asks for.
 
         Returns:
-            None to accept, the subprotocol to accept with (one of ``request.protocols``), or a pair of a subprotocol or None
-            and a dict of headers for the response; also as an awaitable.
+            None to accept, the subprotocol to accept with (one of ``request.protocols``), or a pair of a subprotocol or
+            None and a dict of headers for the response; also as an awaitable.
 
         Raises:
             ConnectionDeny: to refuse, with an HTTP status and a reason.
@@ -451,6 +449,7 @@ class WebSocketServerProtocol(WebSocketProtocol):
         session.pump()
 
 
+@implementer(IWebSocketClientChannel)
 class WebSocketClientProtocol(WebSocketProtocol):
     """A client's side of a connection."""
 

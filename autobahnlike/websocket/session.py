@@ -1,17 +1,19 @@
 """What drives one connection: between the application's hooks, the core, and the transport.
 
 A ``Session`` belongs to one protocol instance, from the moment it has a transport. It hands what arrives to the core
-(``autobahnlike.wire.connection``), does what the core wants done (write, pause reading, wake up, disconnect), and runs the
-application's hooks: in order, one at a time, each finished, however long it takes, before the next one is called.
+(``autobahnlike.wire.connection``), does what the core wants done (write, pause reading, wake up, disconnect), and runs
+the application's hooks: in order, one at a time, each finished, however long it takes, before the next one is called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autobahnlike.exception import NotAnUpgrade
 from autobahnlike.websocket.link import EventLoop, Link, Timer
+from autobahnlike.websocket.stats import TrafficStats
 from autobahnlike.wire.connection import Connection, Disconnect
 from autobahnlike.wire.handshake import Acceptance, Opening
 from autobahnlike.wire.http11 import Request
@@ -213,6 +215,11 @@ class Session:
             connection.send_message(message.payload, message.isBinary, compress=compress)
         self.pump()
 
+    @cached_property
+    def traffic(self) -> TrafficStats:
+        """The counters of this connection."""
+        return TrafficStats.of(self.connection)
+
     # -- Flow control for the application
 
     def buffered_amount(self) -> int:
@@ -268,8 +275,8 @@ class Session:
     def _wait(
         self, name: str, result: object, done: Callable[[Any], None], failed: Callable[[BaseException], None]
     ) -> None:
-        # What is settled already, as the result of many an async def is on Twisted, is not waited for: neither paused nor
-        # resumed, so that a thousand messages in one read do not nest a thousand calls.
+        # What is settled already, as the result of many an async def is on Twisted, is not waited for: neither paused
+        # nor resumed, so that a thousand messages in one read do not nest a thousand calls.
         settled: list[tuple[Callable[[Any], None], Any]] = []
         waiting = False
 

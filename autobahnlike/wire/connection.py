@@ -3,14 +3,14 @@
 Whoever does the I/O owns a ``Connection`` and keeps four promises:
 
 - what is received goes to ``receive_data``, the end of the TCP connection to ``connection_lost``, with the time;
-- after every call, ``data_to_send`` is written, ``disconnect`` obeyed, reading paused while ``wants_read`` is false, and,
-  if ``wants_turn``, ``resume_reading`` called in a later turn of the loop;
+- after every call, ``data_to_send`` is written, ``disconnect`` obeyed, reading paused while ``wants_read`` is false,
+  and, if ``wants_turn``, ``resume_reading`` called in a later turn of the loop;
 - ``handle_timeout`` is called at ``next_deadline``, which may have changed after every call;
 - when the transport cannot take more, ``writing_paused`` is called, and when it can again, ``writing_resumed``.
 
 Whoever wrote the application is told through a ``Handler``, in order. A handler that needs time for something calls
-``pause_delivery`` and, when it is done, ``resume_delivery``: until then nothing else is delivered to it, but the connection
-lives on. Pings are answered and a bounded amount is read ahead.
+``pause_delivery`` and, when it is done, ``resume_delivery``: until then nothing else is delivered to it, but the
+connection lives on. Pings are answered and a bounded amount is read ahead.
 
 Time is a float in seconds from any clock that does not go back.
 """
@@ -355,6 +355,8 @@ class Connection:
         else:
             if payload is not None:
                 self.output.add_control(PING, payload)
+                if self.codec is not None:
+                    self.codec.idle()
 
     # -- Opening handshake
 
@@ -424,9 +426,8 @@ class Connection:
             self._deadline = None
 
     def _receive_handshake(self, data: bytes) -> None:
+        assert self._head is not None
         self.handshake_octets_received += len(data)
-        if self._head is None:
-            return
         if self._head_complete:
             self._rest += data
             return
@@ -618,12 +619,16 @@ class Connection:
             self._set_deadline(self.options.server_connection_drop_timeout, overdue)
 
     def _violated(self, error: RemoteProtocolError) -> None:
-        """ "_Fail the WebSocket Connection_" (section 7.1.7): say why, then close."""
+        """Fail the connection (section 7.1.7): say why, then close."""
         if self.options.fail_by_drop and self.state in (State.OPEN, State.CLOSE_SENT):
             self._drop(f"I dropped the WebSocket TCP connection: {error.reason}")
         elif self.state is State.OPEN:
             self.failure = f"I failed the WebSocket connection: {error.reason}"
             self._send_close(error.close_code, error.reason)
+            if self.is_server and not self._is_secure:
+                # The server closes the TCP connection without waiting for an answer (section 7.1.7). One that comes all
+                # the same is heard; over TLS, which cannot be half-closed, only if we wait for it.
+                self._disconnect = Disconnect.FINISH
 
     # -- Sending
 
@@ -636,7 +641,8 @@ class Connection:
             payload: the message; UTF-8 if it is text.
             is_binary: whether it is binary.
             compress: False to send it uncompressed although compression was negotiated.
-            fragment_size: the most payload to put into a frame, in bytes; None for ``auto_fragment_size``, 0 for no bound.
+            fragment_size: the most payload to put into a frame, in bytes; None for ``auto_fragment_size``, 0 for no
+            bound.
 
         Raises:
             Disconnected: the connection is not open.

@@ -1,8 +1,8 @@
 """Automatic pings: when to send one, and when to give the peer up.
 
 A connection whose peer has vanished looks like one whose peer has nothing to say. So after an interval a ping is sent
-(RFC 6455, section 5.5.2: "a means to verify that the remote endpoint is still responsive"), and if no sign of life comes
-within the time-out, the peer is taken for gone.
+(RFC 6455, section 5.5.2: "a means to verify that the remote endpoint is still responsive"), and if no sign of life
+comes within the time-out, the peer is taken for gone.
 """
 
 from __future__ import annotations

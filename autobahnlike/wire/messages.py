@@ -1,13 +1,14 @@
 """Bytes become messages here: frames are parsed, checked, unmasked, inflated, validated and put together.
 
 ``MessageReader`` is fed with what the peer sent after the opening handshake and calls back with every message and every
-control frame. It knows the rules of framing (RFC 6455, sections 5 and 6.2; RFC 7692, section 6.2) and nothing else: no state
-of the connection, no answers, no time. A violation is raised as a ``RemoteProtocolError``.
+control frame. It knows the rules of framing (RFC 6455, sections 5 and 6.2; RFC 7692, section 6.2) and nothing else: no
+state of the connection, no answers, no time. A violation is raised as a ``RemoteProtocolError``.
 
 It can be halted between any two frames, keeps what it has not parsed, and goes on from there: that is how a slow
 application, or a peer that does not read our answers, stops us from reading it.
 
-Once a connection has failed there is one thing left to find: the peer's close frame. ``CloseSeeker`` skips everything else.
+Once a connection has failed there is one thing left to find: the peer's close frame. ``CloseSeeker`` skips everything
+else.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _UNLIMITED = 1 << 63
 # "the most significant bit MUST be 0" (section 5.2)
 _MAX_LENGTH = (1 << 63) - 1
 
-# After this many frames, or this much inflated data, in one read the reader halts once, so that one connection cannot keep
-# the loop to itself: 4096 small frames are some ten milliseconds, as are four megabytes of inflation.
+# After this many frames, or this much inflated data, in one read the reader halts once, so that one connection cannot
+# keep the loop to itself: 4096 small frames are some ten milliseconds, as are four megabytes of inflation.
 FRAMES_PER_TURN = 4096
 INFLATED_PER_TURN = 4 * 1024 * 1024
 
@@ -104,8 +105,8 @@ class MessageReader:
         self._max_message = options.max_message_size or _UNLIMITED
         self._max_frame = options.max_frame_size or _UNLIMITED
         self._max_whole = min(self._max_message, self._max_frame)
-        # Compressed, a message that nothing can compress grows: by 5 bytes for each stored block, and zlib's blocks hold
-        # some KiB even with the least memory. A sixteenth is more than any of its settings needs.
+        # Compressed, a message that nothing can compress grows: by 5 bytes for each stored block, and zlib's blocks
+        # hold some KiB even with the least memory. A sixteenth is more than any of its settings needs.
         self._max_compressed = self._max_message + self._max_message // 16 + 64
         self._max_fragments = options.max_fragments or _UNLIMITED
         self._is_masked: bool | None = None
@@ -190,8 +191,8 @@ class MessageReader:
     def _parse(self) -> None:
         """Parse frames until there is nothing left, or halted.
 
-        This is the hot loop. The usual frame, a whole message that has arrived completely, is dealt with here; all others
-        go through ``_check_header`` first.
+        This is the hot loop. The usual frame, a whole message that has arrived completely, is dealt with here; all
+        others go through ``_check_header`` first.
         """
         data = self._data
         size = len(data)

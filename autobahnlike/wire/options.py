@@ -1,12 +1,12 @@
 """Every option of a connection, declared once.
 
-``Options`` is the one table: a field is an option, with its default and, in the field's metadata, Autobahn's name for it,
-the side it concerns, its unit, its meaning and the default it has in Autobahn. Everything else is read off it: the
+``Options`` is the one table: a field is an option, with its default and, in the field's metadata, Autobahn's name for
+it, the side it concerns, its unit, its meaning and the default it has in Autobahn. Everything else is read off it: the
 keywords of ``setProtocolOptions``, the attributes of factories and protocols, ``useAutobahnDefaults`` and the options
 page of the documentation.
 
-A connection is given one ``Options``, frozen, when it is made. Defaults are safe: every buffer has a bound and every wait
-a deadline. 0 switches a limit or a deadline off, as in Autobahn.
+A connection is given one ``Options``, frozen, when it is made. Defaults are safe: every buffer has a bound and every
+wait a deadline. 0 switches a limit or a deadline off, as in Autobahn.
 
 To add an option: add a field here, use it, and test it. Nothing else has to know.
 """
@@ -213,7 +213,7 @@ class Options:
     )
 
     # Compression
-    compression_accept: Callable[..., Any] | None = _option(
+    compression_accept: Callable[..., Any] | None = _option(  # noqa: RUF009 - a field, as the others
         "perMessageCompressionAccept",
         None,
         "On a server a function of the client's offers, on a client of the server's response, that gives an accept "
@@ -312,7 +312,7 @@ class Options:
     def __post_init__(self) -> None:
         for info in OPTIONS:
             _check(info, getattr(self, info.field))
-        if not set(self.versions) <= {8, 13} or not self.versions:
+        if not self.versions or any(version not in (8, 13) for version in self.versions):
             raise InvalidArgument(f"versions must be from 8 and 13, not {self.versions!r}")
         if self.version not in range(10, 19):
             raise InvalidArgument(f"version must be from 10 to 18, not {self.version!r}")

@@ -9,8 +9,8 @@ from autobahnlike.wire.masking import MaskSource, apply_mask
 
 __all__ = ("OutputQueue",)
 
-# Up to this size a payload is copied behind its header; a larger one is queued as it is. Joining 64 KiB costs as much as
-# writing it.
+# Up to this size a payload is copied behind its header; a larger one is queued as it is. Joining 64 KiB costs as much
+# as writing it.
 _COPY = 8192
 
 
@@ -23,8 +23,8 @@ class OutputQueue:
 
     Attributes:
         size: bytes waiting.
-        frames, messages, payload_octets, message_octets: counters of the data frames and messages queued. payload_octets
-            counts what is in the frames, message_octets what the application gave.
+        frames, messages, payload_octets, message_octets: counters of the data frames and messages queued.
+            payload_octets counts what is in the frames, message_octets what the application gave.
     """
 
     __slots__ = (

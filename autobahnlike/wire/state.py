@@ -15,13 +15,14 @@
 #                                                                                     │
 #       every state but CLOSED ──────────── LOST ─────────────────────────────► CLOSED ◄── LOST
 #
-# CONNECTING     the opening handshake (RFC 6455, section 4). On a server this includes the time in which the application
-#                decides about the request.
+# CONNECTING     the opening handshake (RFC 6455, section 4). On a server this includes the time in which the
+#                application decides about the request.
 # OPEN           messages flow both ways.
 # CLOSE_SENT     our close frame is out, or waiting to be; the peer's has not come (section 7.1.2). The peer may still
 #                send messages, we may not.
-# DISCONNECTING  no more WebSocket: the closing handshake is complete (section 7.1.4), the opening handshake was refused,
-#                or we drop the connection. What is left is to write what is queued and to end the TCP connection.
+# DISCONNECTING  no more WebSocket: the closing handshake is complete (section 7.1.4), the opening handshake was
+#                refused, or we drop the connection. What is left is to write what is queued and to end the TCP
+#                connection.
 # CLOSED         the TCP connection is gone.
 #
 # A peer's close frame is answered in the same step in which it is received, so there is no state in which an answer is

@@ -302,6 +302,10 @@ class Side:
 
     # -- What is to be seen
 
+    def asked(self) -> Disconnect:
+        """What the connection asks to be done with the transport."""
+        return self.connection.disconnect
+
     def sent(self) -> list[Frame]:
         """The frames that were written since the last time, taken."""
         return parse_frames(self.take())
@@ -358,6 +362,18 @@ def opened(
     side.take()
     side.high_water = high_water
     side.handler.events.clear()
+    return side
+
+
+def undecided(is_server: bool = True, **options: Any) -> Side:
+    """A side that has the peer's head, and decides later."""
+    side = Side(is_server=is_server, options=Options(**options))
+    side.handler.decides = False
+    if is_server:
+        side.receive(REQUEST)
+    else:
+        side.connection.send_request(REQUEST, key=KEY)
+        side.receive(RESPONSE)
     return side
 
 

@@ -55,8 +55,8 @@ class TestHeaders:
         assert self.headers.items() == (("Host", "a"), ("Cookie", "x=1"), ("cookie", "y=2"))
 
     def test_joined(self) -> None:
-        assert self.headers.joined() == {"host": "a", "cookie": "x=1,y=2"}
-        assert self.headers.joined(", ") == {"host": "a", "cookie": "x=1, y=2"}
+        assert self.headers.joined() == {"host": "a", "cookie": "x=1, y=2"}
+        assert self.headers.joined("; ") == {"host": "a", "cookie": "x=1; y=2"}
 
     def test_equality(self) -> None:
         same = Headers(self.headers.items())
