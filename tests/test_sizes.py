@@ -12,7 +12,9 @@ MODULE_LINES = 700
 FUNCTION_LINES = 80
 
 # "path" or "path:function", and the reason why it may be longer.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {
+    "autobahnlike/wire/connection.py": "the one place where all parts of the core meet; a third of it is docstrings",
+}
 
 FILES = sorted(path for folder in ("autobahnlike", "tests", "examples") for path in (ROOT / folder).rglob("*.py"))
 

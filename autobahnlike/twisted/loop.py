@@ -122,6 +122,7 @@ class TwistedLink:
         self._high_water = high_water
         self._unchecked = 0
         self._paused = False
+        self._finishing = False
         self.peer = address2str(transport.getPeer())
         self.own = address2str(transport.getHost())
         self.is_secure = bool(ISSLTransport.providedBy(transport))
@@ -147,6 +148,9 @@ class TwistedLink:
         """Half-close plain TCP; TLS has no such thing."""
         if self.is_secure or not hasattr(self._transport, "loseWriteConnection"):
             self._transport.loseConnection()
+        elif self._paused:
+            # Twisted forgets a half-close that it was asked for while a producer was paused.
+            self._finishing = True
         else:
             self._transport.loseWriteConnection()
 
@@ -196,6 +200,8 @@ class TwistedLink:
             return
         self._paused = False
         self._unregister()
+        if self._finishing:
+            self._transport.loseWriteConnection()
         session = self._session()
         if session is not None:
             session.writing_resumed()

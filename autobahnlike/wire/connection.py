@@ -18,7 +18,6 @@ Time is a float in seconds from any clock that does not go back.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -33,25 +32,14 @@ from autobahnlike.exception import (
     RemoteProtocolError,
 )
 from autobahnlike.wire.deflate import Codec
-from autobahnlike.wire.frames import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    FIN,
-    MAX_CONTROL_PAYLOAD,
-    PING,
-    PONG,
-    RSV1,
-    TEXT,
-    close_payload,
-    parse_close_payload,
-)
+from autobahnlike.wire.delivery import ReadAhead
+from autobahnlike.wire.frames import CLOSE, MAX_CONTROL_PAYLOAD, PING, PONG, close_payload, parse_close_payload
 from autobahnlike.wire.handler import Disconnect, Handler
-from autobahnlike.wire.handshake import read_request, read_response, refuse_response
-from autobahnlike.wire.http11 import Request, RequestReader, Response, ResponseReader
+from autobahnlike.wire.handshake import Opening, refuse_response
 from autobahnlike.wire.keepalive import Keepalive
 from autobahnlike.wire.masking import MaskSource
 from autobahnlike.wire.messages import CloseSeeker, MessageReader
+from autobahnlike.wire.opening import OpeningHandshake
 from autobahnlike.wire.options import Options
 from autobahnlike.wire.output import OutputQueue
 from autobahnlike.wire.state import TRANSITIONS, Input, State
@@ -60,9 +48,6 @@ __all__ = ("Connection", "Disconnect", "Handler")
 
 # How long the other side has to end the TCP connection after we have ended ours, if there is no time-out to go by.
 _LINGER = 5.0
-
-# What an entry of the read-ahead queue is taken to cost beside its payload.
-_ENTRY = 64
 
 
 class Connection:
@@ -92,28 +77,22 @@ class Connection:
     """
 
     __slots__ = (
+        "_ahead",
         "_busy",
         "_congested",
         "_deadline",
         "_disconnect",
         "_dropped",
-        "_external_port",
         "_handler",
-        "_head",
-        "_head_complete",
         "_initiated",
         "_is_secure",
         "_keepalive",
-        "_key",
         "_now",
         "_on_deadline",
-        "_protocols",
-        "_queue",
-        "_queued",
+        "_opening",
         "_reader",
         "_received_close",
         "_reported",
-        "_rest",
         "_seeker",
         "auto_pong",
         "close_code",
@@ -162,7 +141,6 @@ class Connection:
         self.handshake_octets_sent = 0
         self._handler = handler
         self._is_secure = is_secure
-        self._external_port = external_port
         self._now = now
         masked = options.mask_server_frames if is_server else options.mask_client_frames
         self.output = OutputQueue(MaskSource(random_bytes) if masked else None, apply_mask=options.apply_mask)
@@ -173,15 +151,10 @@ class Connection:
             any_traffic=options.auto_ping_restart_on_any_traffic,
             random_bytes=random_bytes,
         )
-        # Opening handshake, until it is over, one way or the other.
-        limits = (options.max_handshake_size, options.max_handshake_headers)
-        self._head: RequestReader | ResponseReader | None = (
-            RequestReader(*limits) if is_server else ResponseReader(*limits)
+        # The opening handshake, until it is over, one way or the other
+        self._opening: OpeningHandshake | None = OpeningHandshake(
+            options, is_server=is_server, is_secure=is_secure, external_port=external_port
         )
-        self._head_complete = False
-        self._key = ""
-        self._protocols: tuple[str, ...] = ()
-        self._rest = b""
         # Receiving
         self.reader: MessageReader | None = None
         self._reader: MessageReader | None = None
@@ -192,8 +165,7 @@ class Connection:
         self._dropped = False
         # Delivery. Nothing is delivered until the application has dealt with the opening of the connection.
         self._busy = True
-        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
-        self._queued = 0
+        self._ahead = ReadAhead()
         self._reported = False
         # Transport
         self._congested = False
@@ -213,8 +185,8 @@ class Connection:
     @property
     def wants_read(self) -> bool:
         """Whether to read from the transport. While false, nothing the peer sends is taken from the network."""
-        if self._head is not None:
-            return len(self._rest) <= self.options.read_ahead
+        if self._opening is not None:
+            return len(self._opening.rest) <= self.options.read_ahead
         if self._reader is not None:
             return not self._reader.halted
         return self.state is not State.CLOSED
@@ -237,8 +209,9 @@ class Connection:
 
         It is at most the message limit, one message that was read ahead, ``read_ahead``, and what one read brings.
         """
+        rest = len(self._opening.rest) if self._opening is not None else 0
         reader = self._reader
-        return len(self._rest) + self._queued + (reader.buffered if reader is not None else 0)
+        return rest + self._ahead.size + (reader.buffered if reader is not None else 0)
 
     @property
     def rtt(self) -> float | None:
@@ -283,8 +256,8 @@ class Connection:
                 self._deliver()
         elif self._seeker is not None:
             self._seeker.feed(data)
-        elif self.state is State.CONNECTING:
-            self._receive_handshake(data)
+        elif self._opening is not None:
+            self._receive_handshake(self._opening, data)
 
     def resume_reading(self, now: float) -> None:
         """Go on with what was received, in a turn of its own; see ``wants_turn``."""
@@ -313,9 +286,9 @@ class Connection:
         self.output.clear()
         if self.failure is None:
             self.failure = why
-        if self._head is not None:
+        if self._opening is not None:
             # There never was a WebSocket; whatever the handler is deciding will be ignored.
-            self._head = None
+            self._opening = None
             self._busy = False
         self._set_deadline(self.options.close_handshake_timeout, self._handler_overdue)
         self._deliver()
@@ -368,9 +341,10 @@ class Connection:
             key: the key in it.
             protocols: the subprotocols in it.
         """
-        self._key = key
-        self._protocols = protocols
-        self._send_handshake(request)
+        if self._opening is not None:
+            self._opening.key = key
+            self._opening.protocols = protocols
+            self._send_handshake(request)
 
     def accept(self, response: bytes, codec: Codec | None = None) -> None:
         """Accept a client's request: the connection is open, and paused until ``resume_delivery``.
@@ -397,7 +371,7 @@ class Connection:
         if self.state is State.CONNECTING:
             self.failure = reason
             self._send_handshake(response)
-            self._head = None
+            self._opening = None
             self._busy = False
             self._move(Input.REFUSED)
             self._finish(Disconnect.FINISH)
@@ -419,40 +393,28 @@ class Connection:
         """
         if self.state is State.CONNECTING:
             self.failure = reason
-            self._head = None
+            self._opening = None
             self._busy = False
             self._move(Input.REFUSED)
             self._disconnect = Disconnect.ABORT
             self._deadline = None
 
-    def _receive_handshake(self, data: bytes) -> None:
-        assert self._head is not None
+    def _receive_handshake(self, opening: OpeningHandshake, data: bytes) -> None:
         self.handshake_octets_received += len(data)
-        if self._head_complete:
-            self._rest += data
-            return
         try:
-            head = self._head.feed(data)
-            if head is None:
-                return
-            self._head_complete = True
-            self._rest = self._head.rest
-            if isinstance(head, Request):
-                opening = read_request(head, self.options, is_secure=self._is_secure, external_port=self._external_port)
-            else:
-                acceptance = read_response(head, key=self._key, protocols=self._protocols)
+            head = opening.receive(data)
         except NotAnUpgrade as error:
-            assert isinstance(head, Request)
-            self._handler.on_plain_request(head, error)
+            assert opening.request is not None
+            self._handler.on_plain_request(opening.request, error)
         except InvalidResponse as error:
             self.fail_handshake(error.reason)
         except HandshakeError as error:
             self.refuse(refuse_response(error.http_status, error.reason, error.headers), error.reason)
         else:
-            if isinstance(head, Response):
-                self._handler.on_response(acceptance)
-            else:
-                self._handler.on_request(opening)
+            if isinstance(head, Opening):
+                self._handler.on_request(head)
+            elif head is not None:
+                self._handler.on_response(head)
 
     def _send_handshake(self, data: bytes) -> None:
         self.handshake_octets_sent += len(data)
@@ -461,7 +423,8 @@ class Connection:
     def _open(self, codec: Codec | None) -> None:
         self._move(Input.OPENED)
         self._deadline = None
-        self._head = None
+        rest = self._opening.rest if self._opening is not None else b""
+        self._opening = None
         self.codec = codec
         self._keepalive.start(self._now)
         self.reader = self._reader = MessageReader(
@@ -471,8 +434,6 @@ class Connection:
             on_message=self._message_received,
             on_control=self._control_received,
         )
-        rest = self._rest
-        self._rest = b""
         if rest:
             self.handshake_octets_received -= len(rest)
             self._read(self._reader.feed, rest)
@@ -493,11 +454,8 @@ class Connection:
         """Deliver what has waited, then read on, then, if nothing more can come, report the end."""
         while not self._busy:
             reader = self._reader
-            if self._queue:
-                call, arguments = self._queue.popleft()
-                if not self._queue:
-                    self._queued = 0
-                call(*arguments)
+            if self._ahead:
+                self._ahead.call_next()
             elif reader is not None and reader.halted and not self._congested and self._may_go_on(reader):
                 self._keepalive.resume(self._now)
                 self._read(reader.proceed)
@@ -515,14 +473,9 @@ class Connection:
         if not self._busy:
             call(*arguments)
             return
-        self._queue.append((call, arguments))
-        self._queued += size + _ENTRY
-        if self._queued >= self.options.read_ahead and self._reader is not None:
+        self._ahead.add(size, call, arguments)
+        if self._ahead.size >= self.options.read_ahead and self._reader is not None:
             self._reader.halted = True
-
-    def _forget_queue(self) -> None:
-        self._queue.clear()
-        self._queued = 0
 
     def _report(self) -> None:
         self._reported = True
@@ -659,26 +612,9 @@ class Connection:
             )
         if not self._room():
             return
-        output = self.output
-        output.messages += 1
-        output.message_octets += length
-        opcode = BINARY if is_binary else TEXT
-        if compress and self.codec is not None:
-            payload = self.codec.compress(payload, True)
-            opcode |= RSV1
         size = options.auto_fragment_size if fragment_size is None else fragment_size
-        if not size or len(payload) <= size:
-            output.add_data(opcode | FIN, payload)
-        else:
-            self._send_fragments(opcode, payload, size)
-        self._queued_output()
-
-    def _send_fragments(self, opcode: int, payload: bytes, size: int) -> None:
-        last = (len(payload) - 1) // size * size
-        for start in range(0, last, size):
-            self.output.add_data(opcode, payload[start : start + size])
-            opcode = CONTINUATION
-        self.output.add_data(opcode | FIN, payload[last:])
+        self.output.add_message(payload, is_binary, self.codec if compress else None, size)
+        self._announce_output()
 
     def send_prepared(self, frame: bytes, size: int) -> None:
         """Queue a message that is a whole frame already, unmasked and uncompressed; see ``send_message``.
@@ -691,20 +627,15 @@ class Connection:
             raise Disconnected("Attempt to send on a closed protocol")
         if not self._room():
             return
-        output = self.output
-        output.frames += 1
-        output.messages += 1
-        output.payload_octets += size
-        output.message_octets += size
-        output.add(frame)
-        self._queued_output()
+        self.output.add_prepared(frame, size)
+        self._announce_output()
 
     def _room(self) -> bool:
         """Tell whether more may be queued; drop the connection if not."""
         limit = self.options.max_send_queue
         if limit and self.output.size > limit:
             self._drop(f"peer did not take what was sent: more than {limit} bytes are waiting (maxSendQueueSize)")
-            self._forget_queue()
+            self._ahead.forget()
             return False
         return True
 
@@ -734,9 +665,9 @@ class Connection:
             raise InvalidArgument(f"payload of {len(payload)} bytes is too long for a ping or pong: at most 125")
         if self.state is State.OPEN:
             self.output.add_control(opcode, payload)
-            self._queued_output()
+            self._announce_output()
 
-    def _queued_output(self) -> None:
+    def _announce_output(self) -> None:
         if self.output.size >= self.options.write_high_water and not self._congested:
             self._handler.on_output()
 
@@ -771,9 +702,7 @@ class Connection:
             now: the time.
         """
         self._now = now
-        closing = [entry for entry in self._queue if entry[0] == self._close_received]
-        self._forget_queue()
-        self._queue.extend(closing)
+        self._ahead.forget(keep=self._close_received)
         self._stop_reading(self._fail, code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
@@ -792,7 +721,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         self._now = now
-        self._forget_queue()
+        self._ahead.forget()
         if abort or self._disconnect is Disconnect.ABORT:
             self._drop(why)
         else:
@@ -811,8 +740,8 @@ class Connection:
         self._move(Input.DROP)
         self._keepalive.stop()
         self._seeker = None
-        if self._head is not None:
-            self._head = None
+        if self._opening is not None:
+            self._opening = None
             self._busy = False
         if self._reader is not None:
             self._reader.abandon()
@@ -853,5 +782,5 @@ class Connection:
 
     def _handler_overdue(self) -> None:
         self._reader = None
-        self._forget_queue()
+        self._ahead.forget()
         self._handler.on_overdue()

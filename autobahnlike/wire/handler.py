@@ -24,8 +24,8 @@ class Disconnect(enum.Enum):
 class Handler(Protocol):
     """What a connection tells.
 
-    On a server ``on_request`` is answered with ``accept`` or ``refuse``; on a client ``on_response`` with ``establish`` or
-    ``fail_handshake``. Both may take their time.
+    On a server ``on_request`` is answered with ``accept`` or ``refuse``; on a client ``on_response`` with ``establish``
+    or ``fail_handshake``. Both may take their time.
     """
 
     def on_request(self, opening: Opening) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from autobahnlike.wire.frames import FIN, frame_header
+from autobahnlike.wire.deflate import Codec
+from autobahnlike.wire.frames import BINARY, CONTINUATION, FIN, RSV1, TEXT, frame_header
 from autobahnlike.wire.masking import MaskSource, apply_mask
 
 __all__ = ("OutputQueue",)
@@ -62,6 +63,40 @@ class OutputQueue:
         else:
             self._flush_tail()
             self._chunks.append(data)
+
+    def add_message(self, payload: bytes, is_binary: bool, codec: Codec | None, fragment_size: int) -> None:
+        """Queue a message.
+
+        Args:
+            payload: the message.
+            is_binary: whether it is binary.
+            codec: what to compress it with, or None.
+            fragment_size: the most payload to put into a frame, in bytes; 0 for no bound.
+        """
+        self.messages += 1
+        self.message_octets += len(payload)
+        first_byte = BINARY if is_binary else TEXT
+        if codec is not None:
+            payload = codec.compress(payload, True)
+            first_byte |= RSV1
+        last = (len(payload) - 1) // fragment_size * fragment_size if fragment_size and payload else 0
+        for start in range(0, last, fragment_size or 1):
+            self.add_data(first_byte, payload[start : start + fragment_size])
+            first_byte = CONTINUATION
+        self.add_data(first_byte | FIN, payload[last:])
+
+    def add_prepared(self, frame: bytes, size: int) -> None:
+        """Queue a message that is a whole frame already.
+
+        Args:
+            frame: the frame.
+            size: the length of the message in it, in bytes.
+        """
+        self.messages += 1
+        self.message_octets += size
+        self.frames += 1
+        self.payload_octets += size
+        self.add(frame)
 
     def add_control(self, opcode: int, payload: bytes) -> None:
         """Queue a control frame."""
