@@ -17,9 +17,9 @@
         │   └── NotAnUpgrade            valid HTTP, but not a request for a WebSocket
         └── InvalidResponse             a client refuses what it was answered
 
-``Disconnected``, ``PayloadExceededError`` and ``PayloadCorruptError`` are Autobahn's names and, as there,
-``RuntimeError``s. Local misuse and misbehaving peers are different branches, so that an application can catch the one
-without hiding the other.
+``Disconnected``, ``PayloadExceededError`` and ``PayloadCorruptError`` are Autobahn's names and, as there, derive
+from ``RuntimeError``. Local misuse and misbehaving peers are different branches, so that an application can catch
+the one without hiding the other.
 """
 
 from __future__ import annotations

@@ -50,7 +50,12 @@ class WebSocketAdapterProtocol(asyncio.Protocol, protocol.WebSocketProtocol):
         """The transport is connected."""
         self.transport = transport
         self._own_loop = self.factory._running_loop()
-        options = self.factory._resolve_options(self)
+        try:
+            options = self.factory._resolve_options(self)
+        except InvalidArgument:
+            # Nobody would look after this connection.
+            transport.close()
+            raise
         _set_no_delay(transport, options.tcp_no_delay)
         self._connectionMade(AsyncioLink(cast(asyncio.Transport, transport), options.write_high_water))
 

@@ -48,7 +48,12 @@ class WebSocketAdapterProtocol(Protocol, protocol.WebSocketProtocol):
         """The transport is connected."""
         transport: Any = self.transport
         self.factory._adopt_reactor(transport)
-        options = self.factory._resolve_options(self)
+        try:
+            options = self.factory._resolve_options(self)
+        except InvalidArgument:
+            # Nobody would look after this connection.
+            transport.loseConnection()
+            raise
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(options.tcp_no_delay)
         self._connectionMade(TwistedLink(transport, lambda: self._session, options.write_high_water))
@@ -67,9 +72,14 @@ class WebSocketAdapterProtocol(Protocol, protocol.WebSocketProtocol):
 def _why(reason: Failure) -> str | None:
     """What of a connection's end is worth telling: that TLS failed, and how."""
     error = exception_of(reason)
-    if not type(error).__module__.startswith("OpenSSL"):
+    package = type(error).__module__.partition(".")[0]
+    if package == "service_identity":
+        # The certificate is for another host.
+        return f"SSL error: {error}"
+    if package != "OpenSSL":
         return None
-    details = ", ".join(":".join(map(str, entry)) for entry in error.args[0]) if error.args else ""
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    details = ", ".join(":".join(map(str, entry)) for entry in queue)
     return f"SSL error: {details or type(error).__name__}"
 
 

@@ -95,6 +95,7 @@ class WebSocketProtocol:
     CLOSE_STATUS_CODE_TLS_HANDSHAKE_FAILED: ClassVar[int] = 1015
 
     _session: Session | None = None
+    _has_opened: bool = False
     _open_future: Any = None
     _closed_future: Any = None
 
@@ -147,6 +148,7 @@ class WebSocketProtocol:
 
     def _opened(self) -> None:
         """OnOpen has finished."""
+        self._has_opened = True
         self._settle(self._open_future, None)
 
     def _closed(self, was_clean: bool, code: int | None, reason: str | None) -> None:
@@ -155,7 +157,7 @@ class WebSocketProtocol:
         self.wasClean = was_clean
         self.wasNotCleanReason = None if was_clean else reason
         if self._open_future is not None and not session.loop.txaio.is_called(self._open_future):
-            session.loop.txaio.reject(self._open_future, Disconnected(reason or "the connection was never open"))
+            session.loop.txaio.reject(self._open_future, self._never_opened())
         self._settle(self._closed_future, self)
         session._run_hook(
             "onClose",
@@ -172,6 +174,9 @@ class WebSocketProtocol:
         txaio = self._event_loop().txaio
         if future is not None and not txaio.is_called(future):
             txaio.resolve(future, result)
+
+    def _never_opened(self) -> Disconnected:
+        return Disconnected(self.wasNotCleanReason or "the connection was closed before it was open")
 
     def _disconnected(self) -> Disconnected:
         return Disconnected("the connection is closed")
@@ -190,8 +195,10 @@ class WebSocketProtocol:
     def is_open(self) -> Any:
         """A Deferred or Future, done with None when ``onOpen`` has finished; it fails if that never happens."""
         txaio = self._event_loop().txaio
-        if self.state == self.STATE_OPEN:
+        if self._has_opened:
             return txaio.create_future_success(None)
+        if self.wasClean is not None:
+            return txaio.create_future_error(self._never_opened())
         self._open_future = txaio.create_future()
         return self._open_future
 

@@ -95,8 +95,8 @@ class Session:
         self._lost = True
         self._writable = False
         self._cancel_timers()
-        if self.connection.state is State.CONNECTING:
-            # Whatever onConnect or onConnecting decides, there is nobody to tell.
+        if self.connection.reader is None:
+            # It never opened: whatever onConnect or onConnecting decides, there is nobody to tell.
             self._give_up_hook()
         self._fail_drain_waiters()
         self.connection.connection_lost(self.loop.now(), why)
@@ -224,7 +224,7 @@ class Session:
 
     def buffered_amount(self) -> int:
         """Return how many bytes were sent and have not left, as far as the transport tells."""
-        return self.connection.output.size + self.link.buffered
+        return 0 if self._lost else self.connection.output.size + self.link.buffered
 
     def drained(self) -> Any:
         """Return a future that is done when the transport can take more; see ``WebSocketProtocol.drained``."""
@@ -318,8 +318,9 @@ class Session:
 
     def _opened(self, _: object = None) -> None:
         """The opening handshake is complete: tell the application, and only then deliver what the peer has sent."""
-        if self._lost:
-            # A client's onConnect took so long that the connection is gone: no onOpen, only onClose.
+        if self.connection.state in (State.DISCONNECTING, State.CLOSED):
+            # onConnect has dropped the connection, or took so long that it is gone: no onOpen, so no message either.
+            self.connection.fail(_INTERNAL_ERROR, "the connection never opened", self.loop.now())
             self._resume()
         else:
             self._run_hook("onOpen", (), self._open_done, self._open_failed)

@@ -349,8 +349,8 @@ HookResult: TypeAlias = "Awaitable[object] | None"
 
 _Accepted: TypeAlias = "str | ConnectionAccept | tuple[str | None, HeaderSource] | None"
 ConnectResult: TypeAlias = "_Accepted | Awaitable[_Accepted]"
-"""How ``onConnect`` of a server accepts: None, a subprotocol, or one with header fields for the response; at once or,
-with a coroutine, Deferred or Future, later."""
+"""What ``onConnect`` of a server accepts with, which is None, a subprotocol, or one with header fields
+for the response; at once or, with a coroutine, Deferred or Future, later."""
 
 ConnectingResult: TypeAlias = "ConnectingRequest | Awaitable[ConnectingRequest | None] | None"
 """What ``onConnecting`` of a client asks for, at once or later; None for what the factory says."""

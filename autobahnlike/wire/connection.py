@@ -480,6 +480,7 @@ class Connection:
     def _report(self) -> None:
         self._reported = True
         self._deadline = None
+        self._abandon_reader()
         if self._received_close and not self._dropped:
             self._handler.on_closed(True, self.close_code, self.close_reason)
             return
@@ -487,6 +488,11 @@ class Connection:
         self._handler.on_closed(False, 1006, f'connection was closed uncleanly ("{why}")')
 
     # -- Receiving
+
+    def _abandon_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.abandon()
+            self._reader = None
 
     def _read(self, read: Callable[..., None], *data: bytes) -> None:
         try:
@@ -532,9 +538,7 @@ class Connection:
 
     def _close_frame(self, payload: bytes) -> None:
         """A close frame came. "An endpoint MUST NOT process any data received after a Close frame" (section 5.5.1)."""
-        if self._reader is not None:
-            self._reader.abandon()
-            self._reader = None
+        self._abandon_reader()
         self._seeker = None
         self._dispatch(len(payload), self._close_received, payload)
 
@@ -743,9 +747,7 @@ class Connection:
         if self._opening is not None:
             self._opening = None
             self._busy = False
-        if self._reader is not None:
-            self._reader.abandon()
-            self._reader = None
+        self._abandon_reader()
 
     def _send_close(self, code: int | None, reason: str | None) -> None:
         self.output.add_control(CLOSE, close_payload(code, reason))
@@ -781,6 +783,6 @@ class Connection:
         self.output.clear()
 
     def _handler_overdue(self) -> None:
-        self._reader = None
+        self._abandon_reader()
         self._ahead.forget()
         self._handler.on_overdue()

@@ -1,6 +1,7 @@
 """Run the cases and print what they found, judged by the bounds that are intended.
 
-``python -m tests.hostile [--loop LOOP]… [--server COMMAND] [--client COMMAND] [--only PATTERN]… [--quick] [--json FILE]``
+``python -m tests.hostile [--loop LOOP]… [--server COMMAND] [--client COMMAND] [--only PATTERN]… [--quick]
+[--json FILE]``
 """
 
 from __future__ import annotations

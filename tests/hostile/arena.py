@@ -31,7 +31,7 @@ class Arena(Generic[Target]):
         self._lock = threading.Lock()
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=32)
         self._waiting: dict[str, tuple[Report, concurrent.futures.Future[None]]] = {}
-        self.troubles: list[str] = []
+        self._log_errors: list[AssertionError] = []
 
     def __enter__(self) -> Arena[Target]:
         return self
@@ -53,7 +53,10 @@ class Arena(Generic[Target]):
             return target
 
     def _retire(self, target: Target) -> None:
-        self.troubles += target.troubles()
+        try:
+            target.check_log()
+        except AssertionError as error:
+            self._log_errors.append(error)
         target.stop()
 
     def begin_waiting(self, cases: Iterable[Case]) -> None:
@@ -99,12 +102,12 @@ class Arena(Generic[Target]):
     def _run_beside_others(self, case: Case, report: Report) -> None:
         target = self._target(case.place)
         case.attack(target, report)
-        assert target.alive(), f"the process is gone:\n{target.log()[-2000:]}"
+        target.check_alive()
 
     def _run_alone(self, case: Case, target: Target, report: Report) -> None:
         healthy = Healthy(target) if isinstance(target, Server) and case.id[0] != "Z" else None
         target.forget_peak()
-        rss, cpu = target.rss(), target.cpu()
+        rss, cpu, log = target.rss(), target.cpu(), target.log_size()
         if healthy:
             healthy.start()
         try:
@@ -116,13 +119,15 @@ class Arena(Generic[Target]):
             stall = healthy.stop() if healthy else 0
         if healthy:
             report.figure("stall", stall, "s", STALL, STALL_HARD)
+        if case.id[0] != "Z":
             target.check()
-        elif isinstance(target, Client):
-            target.check()
+        target.check_log(log)
 
     def _judge_logs(self) -> None:
-        found = self.troubles + [line for target in self._targets.values() for line in target.troubles()]
-        assert not found, found
+        for error in self._log_errors:
+            raise error
+        for target in self._targets.values():
+            target.check_log()
 
 
 def server_arena(loop: str, command: str | None = None) -> Arena[Server]:

@@ -64,7 +64,7 @@ def kept_open(client: Client, report: Report) -> None:
         _gone(dial, report, CLOSING + DROP + 1, start)
 
 
-@case("L04", MUST, "data and ping behind the server's close are ignored")
+@case("L04", MUST, "data and ping behind the server's close are ignored", place=Place.PATIENT)
 def data_behind(client: Client, report: Report) -> None:
     with client.dial() as dial:
         dial.accept()

@@ -45,7 +45,6 @@ def _violation(client: Client, blocks: Iterable[bytes], *codes: int, extensions:
         dial.accept(extensions)
         sent = dial.peer.pump(blocks)
         dial.peer.expect_close(*codes)
-        dial.peer.sock.close()
         dial.outcome()
         assert not dial.messages(), "a message was delivered"
         return mib(sent)

@@ -177,7 +177,7 @@ class Codec:
 def _distant(bits: int) -> bytes:
     """Data in which matches are worth it at every distance up to that window and far beyond."""
     source = random.Random(bits)
-    near = source.randbytes(2 ** min(bits, 14) - 300)
+    near = source.randbytes(2 ** min(bits, 14) * 3 // 4)
     far = source.randbytes(20_000)
     return near + near + far + far + near
 

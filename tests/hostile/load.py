@@ -98,4 +98,4 @@ def fuzz_handshakes(server: Server, report: Report) -> None:
 
 @case("M05", SHOULD, "no unhandled error in any log of the whole run")
 def logs(server: Server, report: Report) -> None:
-    assert not server.troubles()
+    server.check_log()

@@ -48,7 +48,7 @@ def _congruential(seen: Sequence[int]) -> int:
 
 
 def _additive_feedback(seen: Sequence[int]) -> int:
-    """The rand() of glibc, of 31 bits: the sum of the 3rd and 31st last, but for a carry out of a bit that is not shown."""
+    """The rand() of glibc: the sum of the 3rd and 31st last, but for a carry out of a bit that is not shown."""
     return (seen[-3] + seen[-31]) & 0x7FFFFFFF
 
 

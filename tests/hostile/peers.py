@@ -24,8 +24,19 @@ RSV1, RSV2, RSV3 = 4, 2, 1
 KIB = 1024
 MIB = 1024 * 1024
 
-PATIENCE = 30.0
+PATIENCE = 20.0
 """Seconds after which a test gives up to wait. Far beyond every deadline, so that a slow machine does not matter."""
+
+
+class Patience:
+    """Ends a wait for something, though other things, such as pings, come meanwhile."""
+
+    def __init__(self) -> None:
+        self._until = time.monotonic() + PATIENCE
+
+    def check(self) -> None:
+        """Raise ``AssertionError`` if it is over."""
+        assert time.monotonic() < self._until, f"neither an answer nor an end in {PATIENCE:g} s"
 
 
 class Ended(Exception):
@@ -270,8 +281,10 @@ class Peer:
 
     def read_rest(self) -> bytes:
         """Read until the connection ends."""
+        patience = Patience()
         try:
             while True:
+                patience.check()
                 self._fill()
         except Ended:
             return self.read(len(self.buffer))
@@ -292,7 +305,9 @@ class Peer:
         """Read a message, answering pings. The first frame that ``until`` accepts is given as it is."""
         message = b""
         first: Frame | None = None
+        patience = Patience()
         while True:
+            patience.check()
             part = self.read_frame()
             if part.opcode == PING:
                 self.send_frame(PONG, part.payload)
@@ -336,13 +351,18 @@ class Peer:
         assert not codes or answer.code in codes, f"expected close {codes}, got {got}"
         if ended:
             self.try_send(frame(CLOSE, answer.payload[:2], mask=self.mask))
+            if not self.mask:
+                # RFC 6455, section 7.1.1: the server ends TCP first, and the client may wait for that.
+                self.finish()
             self.expect_end()
         return answer
 
     def expect_end(self) -> None:
         """Read the end of the connection; only frames that are no messages may come before it."""
+        patience = Patience()
         try:
             while True:
+                patience.check()
                 part = self.read_frame()
                 assert part.opcode > 7, f"expected the end, got {_brief(part.opcode, part.payload)}"
         except Ended:

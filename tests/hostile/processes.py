@@ -72,18 +72,23 @@ class Process:
             stream.close()
         self._log.close()
 
-    def log(self) -> str:
-        """All that it wrote to its standard error."""
-        size = os.fstat(self._log.fileno()).st_size
-        return os.pread(self._log.fileno(), size, 0).decode("utf-8", "backslashreplace")
+    def log(self, start: int = 0) -> bytes:
+        """What it wrote to its standard error, from there on."""
+        return os.pread(self._log.fileno(), self.log_size() - start, start)
 
-    def raw_log(self) -> bytes:
-        """All that it wrote to its standard error, as it is."""
-        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0)
+    def log_size(self) -> int:
+        """How many bytes it wrote to its standard error."""
+        return os.fstat(self._log.fileno()).st_size
 
-    def troubles(self) -> list[str]:
-        """Lines of the log that tell of an error which nobody handled."""
-        return [line for line in self.log().splitlines() if any(sign in line for sign in SIGNS_OF_TROUBLE)]
+    def check_log(self, start: int = 0) -> None:
+        """Nothing that it logged, from there on, tells of an error which nobody handled."""
+        text = self.log(start).decode("utf-8", "backslashreplace")
+        found = [text.find(sign) for sign in SIGNS_OF_TROUBLE if sign in text]
+        assert not found, f"in the log:\n{text[max(0, min(found) - 200) :][:2000]}"
+
+    def check_alive(self) -> None:
+        """The process runs."""
+        assert self.alive(), f"the process is gone:\n{self.log()[-2000:].decode('utf-8', 'backslashreplace')}"
 
     def cpu(self) -> float:
         """The seconds of CPU time it has used."""
@@ -130,7 +135,9 @@ class Server(Process):
         if not self.port:
             assert self.process.stdout
             line = self.process.stdout.readline()
-            assert line, f"the server does not start:\n{self.log()}"
+            if not line:
+                self.process.wait()
+                self.check_alive()
             self.port = int(line)
         try:
             wait_until(self._listens, "the server listens")
@@ -140,7 +147,7 @@ class Server(Process):
             raise
 
     def _listens(self) -> bool:
-        assert self.alive(), f"the server does not start:\n{self.log()}"
+        self.check_alive()
         with contextlib.suppress(OSError), self.connect():
             return True
         return False
@@ -151,9 +158,8 @@ class Server(Process):
             peer.send_frame(TEXT, b"warm " * 1000)
             peer.read_message()
             peer.send(frame(TEXT, b"\xff"))
-            peer.read_rest()
-        with self.connect() as peer:
-            peer.send(request("BREW / HTTP/1.1"))
+            peer.expect_close()
+        with self.ask(request("BREW / HTTP/1.1")) as peer:
             peer.read_rest()
 
     def connect(self, receive_buffer: int = 0) -> Peer:
@@ -205,21 +211,31 @@ class Server(Process):
         return peer.head
 
     def check(self) -> None:
-        """The server runs, serves, and has logged no unhandled error."""
-        assert self.alive(), f"the server is gone:\n{self.log()[-2000:]}"
+        """The server runs and serves."""
+        self.check_alive()
         with self.open() as peer:
             peer.expect_echo(b"healthy?")
-        assert not self.troubles(), f"in the server's log:\n{self.log()[-3000:]}"
 
-    def holds(self, peer: Peer) -> bool:
-        """Whether the server still has its end of a connection open, as the kernel knows without any reading."""
-        # An end of a connection that no process has any more has inode 0.
-        mine, theirs = f":{self.port:04X}", f":{peer.port:04X}"
+    def _kernel_entry(self, local: int, remote: int) -> list[str]:
+        """What the kernel lists of one end of a connection between two ports, or nothing."""
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[1].endswith(mine) and fields[2].endswith(theirs):
-                return fields[9] != "0"
-        return False
+            if fields[1].endswith(f":{local:04X}") and fields[2].endswith(f":{remote:04X}"):
+                return fields
+        return []
+
+    def holds(self, peer: Peer) -> bool:
+        """Whether the server still has its end of a connection open; nothing is read to find out."""
+        entry = self._kernel_entry(self.port, peer.port)
+        # An end of a connection that no process has any more has inode 0.
+        return bool(entry) and entry[9] != "0"
+
+    def has_read(self, peer: Peer) -> bool:
+        """Whether the server has read all that was sent to it."""
+        received = self._kernel_entry(self.port, peer.port)
+        sent = self._kernel_entry(peer.port, self.port)
+        empty = "00000000"
+        return bool(received and sent) and received[4].endswith(f":{empty}") and sent[4].startswith(f"{empty}:")
 
     def terminate(self) -> None:
         """Ask the process to end."""
@@ -277,14 +293,20 @@ class Client(Process):
         with self.dial() as dial:
             dial.accept(extensions=DEFLATE)
             dial.peer.send(frame(TEXT, b"warm", mask=None) + frame(TEXT, b"\xff", mask=None))
-            dial.peer.read_rest()
-        dial.outcome()
+            dial.peer.expect_close(1007)
+            dial.outcome()
 
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
             event = json.loads(line)
             self._dials[event.pop("id")].put(event)
+
+    def stop(self) -> None:
+        """End the process, and what reads from it before its pipe is closed."""
+        self.process.kill()
+        self._reader.join(PATIENCE)
+        super().stop()
 
     def tell(self, command: dict[str, Any]) -> None:
         """Send a command."""
@@ -309,12 +331,11 @@ class Client(Process):
                 yield Dial(self, number, events, peer, listener)
 
     def check(self) -> None:
-        """The client runs, connects where it should, and has logged no unhandled error."""
-        assert self.alive(), f"the client is gone:\n{self.log()[-2000:]}"
+        """The client runs, and connects where it should."""
+        self.check_alive()
         with self.dial() as dial:
             dial.accept()
             dial.expect_works(b"healthy?")
-        assert not self.troubles(), f"in the client's log:\n{self.log()[-3000:]}"
 
 
 class Dial:

@@ -103,7 +103,7 @@ CLIENT_CASES: list[Case] = []
 
 
 def case(
-    id: str,
+    rule: str,
     level: Literal["M", "S"],
     title: str,
     *,
@@ -112,13 +112,11 @@ def case(
     rss: float = 8,
     cpu: float | None = None,
 ) -> Callable[[Function], Function]:
-    """Make a function a case. See ``Case`` for the parameters."""
+    """Make a function the case of a rule, which is its id. See ``Case`` for the other parameters."""
 
     def register(attack: Function) -> Function:
-        of_client = id[0] in "ELR"
-        (CLIENT_CASES if of_client else SERVER_CASES).append(
-            Case(id, level, title, attack, place, slow, rss, cpu),
-        )
+        cases = CLIENT_CASES if rule[0] in "ELR" else SERVER_CASES
+        cases.append(Case(rule, level, title, attack, place, slow, rss, cpu))
         return attack
 
     return register

@@ -29,12 +29,12 @@ def _ends(server: Server, report: Report, peers: list[Peer]) -> None:
     report.figure("told after", time.monotonic() - start, "s", 1, CLOSING * 3)
     wait_until(lambda: not server.alive(), "the process ends")
     report.figure("ended after", time.monotonic() - start, "s", CLOSING + 1, CLOSING * 3)
-    assert server.process.returncode == 0, f"status {server.process.returncode}:\n{server.log()[-2000:]}"
+    assert server.process.returncode == 0, f"status {server.process.returncode}:\n{server.log()[-2000:]!r}"
 
 
 def _close(peer: Peer, codes: list[int | None]) -> None:
-    answer = peer.expect_close()
-    codes.append(answer.code)
+    codes.append(peer.expect_close().code)
+    peer.sock.close()
 
 
 @case("Z01", SHOULD, "SIGTERM with 20 idle clients", place=Place.FRESH)

@@ -178,6 +178,7 @@ class TestOpeningHandshake:
         side.connection.establish(None)
         side.connection.refuse(b"HTTP/1.1 400", "late")
         side.connection.fail_handshake("late")
+        side.connection.send_request(REQUEST, key=KEY)
         side.resume()
         assert side.connection.state is State.CLOSED
         assert side.connection.data_to_send() == []

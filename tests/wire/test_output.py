@@ -12,7 +12,7 @@ from autobahnlike.wire.frames import BINARY, FIN, PING, TEXT
 from autobahnlike.wire.masking import MaskSource
 from autobahnlike.wire.output import OutputQueue
 
-from .helpers import Frame, parse_frames
+from .helpers import RSV1, Frame, deflate, parse_frames
 
 LARGE = b"\x00\x01\x02\x03\x04\x05\x06" * 10_000
 EVERYTHING = 1 << 40
@@ -150,6 +150,50 @@ class TestMasking:
         assert written(output) == b"GET / HTTP/1.1\r\n"
 
 
+class TestMessages:
+    """RFC 6455, sections 5.4 and 6.1; RFC 7692, section 6.1."""
+
+    def test_a_message_is_one_frame(self) -> None:
+        output = OutputQueue(None)
+        output.add_message(b"text", False, None, 0)
+        output.add_message(b"", True, None, 0)
+        assert parse_frames(written(output)) == [Frame(TEXT, b"text"), Frame(BINARY, b"")]
+
+    @pytest.mark.parametrize(
+        ("size", "parts"),
+        [(1, "a b c d e f"), (2, "ab cd ef"), (4, "abcd ef"), (5, "abcde f"), (6, "abcdef"), (7, "abcdef")],
+    )
+    def test_fragments_are_of_the_size_and_the_last_one_is_not_empty(self, size: int, parts: str) -> None:
+        output = OutputQueue(None)
+        output.add_message(b"abcdef", False, None, size)
+        frames = parse_frames(written(output))
+        assert [each.payload.decode() for each in frames] == parts.split()
+        assert [each.opcode for each in frames] == [TEXT] + [0] * (len(frames) - 1)
+        assert [each.fin for each in frames] == [False] * (len(frames) - 1) + [True]
+        assert output.frames == len(frames)
+
+    def test_an_empty_message_has_one_fragment(self) -> None:
+        output = OutputQueue(None)
+        output.add_message(b"", False, None, 3)
+        assert parse_frames(written(output)) == [Frame(TEXT, b"")]
+
+    @pytest.mark.parametrize("size", [0, 3])
+    def test_a_compressed_message_has_rsv1_on_its_first_frame(self, size: int) -> None:
+        output = OutputQueue(None)
+        output.add_message(b"hello" * 100, True, deflate(True), size)
+        frames = parse_frames(written(output))
+        assert [each.rsv for each in frames] == [RSV1] + [0] * (len(frames) - 1)
+        assert deflate(False).decompress(b"".join(each.payload for each in frames), True, 0) == b"hello" * 100
+        assert (output.messages, output.message_octets) == (1, 500)
+        assert output.payload_octets == sum(len(each.payload) for each in frames) < 500
+
+    def test_a_prepared_message_is_queued_as_it_is(self) -> None:
+        output = OutputQueue(None)
+        output.add_prepared(b"\x81\x05hello", 5)
+        assert (output.messages, output.message_octets, output.frames, output.payload_octets) == (1, 5, 1, 5)
+        assert written(output) == b"\x81\x05hello"
+
+
 class TestCounter:
     def test_data_frames_and_their_payloads_are_counted(self) -> None:
         output = masked()
@@ -158,7 +202,7 @@ class TestCounter:
         output.add_data(FIN, b"!")
         output.add_control(PING, b"not counted")
         assert (output.frames, output.payload_octets) == (2, 6)
-        assert (output.messages, output.message_octets) == (0, 0), "the connection counts them"
+        assert (output.messages, output.message_octets) == (0, 0), "these are frames of no message"
 
     def test_the_size_counts_headers_too(self) -> None:
         output = masked()

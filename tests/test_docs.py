@@ -1,0 +1,313 @@
+"""Every block of code in the documentation is run, and the documentation builds without a warning.
+
+What a block is, is seen from its text: a server that listens is started and talked to, a client runs against an echo
+server, anything else in Python is a piece of a programme, see ``fragments``. A command in a shell block is run, or is
+one of those that run elsewhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect, unix_connect
+
+from autobahnlike.wire.options import OPTIONS
+from tests.hostile.cases import CLIENTS as CLIENTS_ATTACKED
+from tests.hostile.cases import SERVERS as SERVERS_ATTACKED
+from tests.programs import PATIENCE, ROOT, free_port, running
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THREAT_MODEL.md")),
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.rst")),
+]
+
+# Commands that are not run by this test, and what runs them.
+ELSEWHERE = {
+    "python -m venv .venv": ".ci/run",
+    ".venv/bin/pip install '.[twisted,uvloop]'": ".ci/run installs the same with [dev]",
+    ".venv/bin/pip install -e '.[dev]'": ".ci/run",
+    ".venv/bin/python -m pytest": ".ci/run",
+    ".venv/bin/python -m pytest tests/wire/test_state.py": "test_named_files_exist",
+    ".venv/bin/python -m pytest tests/test_layering.py -k asyncio -s": "test_named_files_exist",
+    ".venv/bin/python -m tests.testsuite.run --cases quick": ".ci/run",
+    ".venv/bin/python -m tests.testsuite.run --loops asyncio --roles server --cases '7.*,9.1.1'": "test_testsuite",
+    ".venv/bin/python -m pytest tests/hostile": ".ci/run, with the other tests",
+    ".venv/bin/python -m tests.hostile --loop asyncio": "its cases are those of tests/hostile",
+    "tox -e docs": "test_the_build_has_no_warnings",
+    "tox -e conformance": "tests.testsuite.run, with other arguments",
+    ".venv/bin/python -m trustme -i localhost": "trustme's own tests; test_examples makes the same files",
+}
+
+# Directives that hold no code, and the one whose code is a file.
+OTHER_DIRECTIVES = {
+    "autoclass",
+    "automodule",
+    "generated",
+    "list-table",
+    "literalinclude",
+    "py:data",
+    "rubric",
+    "toctree",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A block of code in a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def id(self) -> str:
+        """Where it stands."""
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def listens(self) -> bool:
+        """Whether it is a server."""
+        return bool(re.search(r"\b(create_server|listenTCP|await listenWS|listenWS\(factory)", self.text))
+
+    @property
+    def connects(self) -> bool:
+        """Whether it is a client."""
+        return bool(re.search(r"\bconnectWS\(", self.text))
+
+
+def blocks_of_markdown(page: Path) -> Iterator[Block]:
+    fence: list[str] | None = None
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if line.startswith("```") and fence is None:
+            fence, language, start = [], line[3:], number
+        elif line.startswith("```"):
+            assert fence is not None
+            yield Block(page, start, language, "\n".join(fence))
+            fence = None
+        elif fence is not None:
+            fence.append(line)
+    assert fence is None, f"{page}: a block does not end"
+
+
+def blocks_of_rst(page: Path) -> Iterator[Block]:
+    lines = page.read_text().splitlines()
+    for number, line in enumerate(lines, 1):
+        if found := re.match(r"( *)\.\. code-block:: *(\S*)", line):
+            depth = len(found[1])
+            body: list[str] = []
+            for following in lines[number:]:
+                if following and len(following) - len(following.lstrip()) <= depth:
+                    break
+                body.append(following)
+            yield Block(page, number, found[2], textwrap.dedent("\n".join(body)).strip())
+            continue
+        directive = re.match(r" *\.\. ([\w:-]+)::", line)
+        if directive is None:
+            assert not line.endswith("::"), f"{page.relative_to(ROOT)}:{number}: a literal block, which no test runs"
+        else:
+            assert directive[1] in OTHER_DIRECTIVES, f"{page.relative_to(ROOT)}:{number}: does it hold code to be run?"
+
+
+def all_blocks() -> list[Block]:
+    return [
+        block for page in PAGES for block in (blocks_of_markdown(page) if page.suffix == ".md" else blocks_of_rst(page))
+    ]
+
+
+BLOCKS = all_blocks()
+PYTHON = [block for block in BLOCKS if block.language == "python"]
+SERVERS = [block for block in PYTHON if block.listens]
+PROGRAMS_OF_CLIENTS = [block for block in PYTHON if block.connects and not block.listens]
+PIECES = [block for block in PYTHON if not block.listens and not block.connects]
+COMMANDS = [
+    (block, command.strip())
+    for block in BLOCKS
+    if block.language == "console"
+    for line in block.text.splitlines()
+    for command in line.split("&&")
+]
+
+
+def test_there_is_no_other_kind_of_block() -> None:
+    assert {block.language for block in BLOCKS} == {"python", "console"}
+
+
+def test_code_of_files_is_that_of_examples() -> None:
+    """Whose own test runs them."""
+    for page in PAGES:
+        for name in re.findall(r"\.\. literalinclude:: (\S+)", page.read_text()):
+            included = (page.parent / name).resolve()
+            assert included.is_file()
+            assert included.is_relative_to(ROOT / "examples")
+
+
+@pytest.mark.parametrize("block", SERVERS, ids=lambda block: block.id)
+def test_server(block: Block, tmp_path: Path) -> None:
+    """It echoes, and Ctrl-C ends it without a traceback."""
+    port = free_port()
+    with running(block.text, tmp_path, {9000: port}) as program:
+        program.wait_until_listening(port)
+        with connect(f"ws://127.0.0.1:{port}/") as connection:
+            for message in ("grüße", b"\x00\xff"):
+                connection.send(message)
+                assert connection.recv() == message
+        program.interrupt()
+
+
+@pytest.fixture(scope="module")
+def echo_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of an echo server that answers everything before it answers a close."""
+    port = free_port()
+    source = (ROOT / "examples" / "echo" / "asyncio_server.py").read_text()
+    with running(source, tmp_path_factory.mktemp("echo"), {9000: port}) as program:
+        program.wait_until_listening(port)
+        yield port
+        program.interrupt()
+
+
+@pytest.mark.parametrize("block", PROGRAMS_OF_CLIENTS, ids=lambda block: block.id)
+def test_client(block: Block, echo_port: int, tmp_path: Path) -> None:
+    with running(block.text, tmp_path, {9000: echo_port}) as program:
+        assert program.finish() == "Hello, world\n"
+
+
+def loops_of(block: Block) -> list[str]:
+    """On which loops a piece runs: on the one that it names, or on both."""
+    named = [
+        loop
+        for loop in ("asyncio", "twisted")
+        if re.search(rf"import {loop}\b|from {loop}\b|autobahnlike\.{loop}\b", block.text)
+    ]
+    return named if len(named) == 1 else ["asyncio", "twisted"]
+
+
+@pytest.fixture(scope="module")
+def problems() -> dict[tuple[str, str], str | None]:
+    """What went wrong with each piece on each of its loops."""
+    found: dict[tuple[str, str], str | None] = {}
+    for loop in ("asyncio", "twisted"):
+        pieces = [block for block in PIECES if loop in loops_of(block)]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.fragments", loop],
+            input=json.dumps([block.text for block in pieces]),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=2 * PATIENCE,
+        )
+        assert done.returncode == 0, done.stderr
+        results = json.loads(done.stdout)
+        found |= {(block.id, loop): problem for block, problem in zip(pieces, results, strict=True)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("block", "loop"),
+    [pytest.param(block, loop, id=f"{block.id} {loop}") for block in PIECES for loop in loops_of(block)],
+)
+def test_piece(block: Block, loop: str, problems: dict[tuple[str, str], str | None]) -> None:
+    problem = problems[block.id, loop]
+    assert problem is None, problem
+
+
+@pytest.mark.parametrize(
+    ("block", "command"), [pytest.param(block, command, id=f"{block.id} {command}") for block, command in COMMANDS]
+)
+def test_command(block: Block, command: str, echo_port: int, tmp_path: Path) -> None:
+    words = shlex.split(command)
+    if command in ELSEWHERE:
+        return
+    if "|" in words:
+        assert words[0] == "echo"
+        assert words[2] == "|"
+        said, words = f"{words[1]}\n", words[3:]
+    else:
+        said = "said\n"
+    assert words[0].removeprefix(".venv/bin/") == "autobahnlike", "an unknown command: say in ELSEWHERE what runs it"
+    if words[1] == "serve":
+        check_serve(words[1:], tmp_path)
+    else:
+        arguments = [word.replace("9000", str(echo_port)) for word in words[1:]]
+        done = run_connect(arguments, said)
+        # The echo server agrees to no subprotocol, which is no reason for a client to fail.
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
+
+
+def run_connect(arguments: list[str], said: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "autobahnlike", *arguments]
+    return subprocess.run(command, input=said, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
+
+
+def check_serve(arguments: list[str], directory: Path) -> None:
+    port = free_port()
+    arguments = [word.replace("9000", str(port)) for word in arguments]
+    if "--listen" not in arguments:
+        arguments += ["--listen", str(port)]
+    source = f"from autobahnlike.cli import main\nmain({arguments!r})\n"
+    with running(source, directory) as program:
+        if any(word.startswith("unix:") for word in arguments):
+            path = directory / "echo.sock"
+            program.wait_until_listening(path)
+            connection = unix_connect(str(path))
+        else:
+            program.wait_until_listening(port)
+            connection = connect(f"ws://127.0.0.1:{port}/")
+        with connection as talking:
+            talking.send("said")
+            assert talking.recv() == "said"
+        program.interrupt()
+
+
+def test_commands_elsewhere_are_all_shown() -> None:
+    """An entry that no page shows any more is forgotten here."""
+    assert set(ELSEWHERE) <= {command for _, command in COMMANDS}
+
+
+def test_named_files_exist() -> None:
+    """Every path in a page, in code or as the target of a link, is there."""
+    for page in PAGES:
+        text = page.read_text()
+        named = re.findall(r"`((?:autobahnlike|tests|docs(?!/_build)|examples|\.ci)/[\w./-]*)`", text)
+        named += re.findall(r"\b(tests/[\w/]+\.py)", text)
+        for name in named:
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
+        if page.suffix == ".md":
+            for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_threat_model_names_every_case() -> None:
+    text = (ROOT / "THREAT_MODEL.md").read_text()
+    named = set(re.findall(r"\b[HFCSKXMZELR]\d\d\b", text))
+    for topic, first, last in re.findall(r"\b([HFCSKXMZELR])(\d\d) to \1(\d\d)\b", text):
+        named |= {f"{topic}{number:02d}" for number in range(int(first), int(last) + 1)}
+    assert named == {case.id for case in SERVERS_ATTACKED + CLIENTS_ATTACKED}
+
+
+def test_the_threat_model_names_options_with_their_defaults() -> None:
+    defaults = {info.name: info.default for info in OPTIONS}
+    shown: dict[str, object] = {"off": 0, "on": True, "5 s": 5.0, "1 s": 1.0, "20 s": 20.0, "128": 128, "13": (13,)}
+    shown |= {"64 KiB": 65536, "16 MiB": 16 << 20, "64 MiB": 64 << 20, "131072": 131072, "`*`": ("*",)}
+    shown |= {"permessage-deflate": None}
+    pairs = re.findall(r"`(\w+)`, ([^;,|]+?)(?=[;,]| \|)", (ROOT / "THREAT_MODEL.md").read_text())
+    named = [(name, default) for name, default in pairs if name in defaults]
+    assert len(named) > 25
+    for name, default in named:
+        assert defaults[name] == shown[default], name
+
+
+def test_the_build_has_no_warnings(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
+    done = subprocess.run([*command, ROOT / "docs", tmp_path], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")

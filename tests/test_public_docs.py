@@ -1,0 +1,61 @@
+"""Every public name is in the reference."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+PACKAGE = ROOT / "autobahnlike"
+
+# The command line has a page of the guide; it is not an API.
+NOT_AN_API = ("autobahnlike.cli", "autobahnlike.__main__")
+
+
+def modules() -> list[str]:
+    """Every module that says what is public in it."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if not name.startswith(NOT_AN_API) and "__all__" in path.read_text():
+            found.append(name)
+    return found
+
+
+def documented() -> set[str]:
+    """The full names of what the pages of the reference document."""
+    names: set[str] = set()
+    for page in REFERENCE.glob("*.rst"):
+        text = page.read_text()
+        names |= set(re.findall(r"^\.\. (?:autoclass|py:data):: (\S+)$", text, re.MULTILINE))
+        if ".. generated:: interfaces" in text:
+            names |= public_names(importlib.import_module("autobahnlike.websocket.interfaces"))
+        for module, options in re.findall(r"^\.\. automodule:: (\S+)\n((?:   :.*\n)*)", text, re.MULTILINE):
+            excluded = re.search(r":exclude-members: (.*)", options)
+            left_out = {f"{module}.{name}" for name in excluded[1].split(", ")} if excluded else set()
+            names |= public_names(importlib.import_module(module)) - left_out
+    return names
+
+
+def public_names(module: ModuleType) -> set[str]:
+    return {f"{module.__name__}.{name}" for name in module.__all__}
+
+
+def home_of(module: ModuleType, name: str) -> str:
+    """The full name of something under which it was made, where it tells."""
+    made = getattr(module, name)
+    return f"{getattr(made, '__module__', module.__name__)}.{name}"
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_public_name_is_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    known = documented()
+    missing = {public for public in module.__all__ if not {f"{name}.{public}", home_of(module, public)} & known}
+    assert not missing
