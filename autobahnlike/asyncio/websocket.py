@@ -177,7 +177,10 @@ class WebSocketClientFactory(WebSocketAdapterFactory, protocol.WebSocketClientFa
 
 
 async def connectWS(
-    factory: WebSocketClientFactory, ssl: Any = None, timeout: float = 30, **kwargs: Any
+    factory: WebSocketClientFactory,
+    ssl: Any = None,
+    timeout: float = 30,  # noqa: ASYNC109 - as on Twisted
+    **kwargs: Any,
 ) -> tuple[asyncio.Transport, Any]:
     """Connect a client to the URL of its factory.
 

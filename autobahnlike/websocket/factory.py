@@ -113,7 +113,6 @@ class WebSocketFactory:
     maxSendQueueSize: int
     logOctets: bool
     logFrames: bool
-    trackTimings: bool
 
     _option_table: ClassVar[tuple[OptionInfo, ...]]
     _option_names: ClassVar[frozenset[str]]

@@ -129,6 +129,7 @@ class WebSocketProtocol:
         self._session = self._make_session(link, self._event_loop())
         self._session.connection.auto_pong = self._uses_default("onPing")
         self._session.connection.report_pongs = not self._uses_default("onPong")
+        self._session.start()
 
     def _make_session(self, link: Link, loop: EventLoop) -> Session:
         raise NotImplementedError
@@ -466,10 +467,6 @@ class WebSocketClientProtocol(WebSocketProtocol):
 
     def _make_session(self, link: Link, loop: EventLoop) -> Session:
         return ClientSession(self, link, loop, self.factory._resolve_options(self))
-
-    def _connectionMade(self, link: Link) -> None:
-        super()._connectionMade(link)
-        cast(ClientSession, self._session).start()
 
     def onConnecting(self, transport_details: TransportDetails) -> Any:
         """The transport is connected, and the request is about to be sent.

@@ -73,10 +73,16 @@ class Session:
             is_secure=self.link.is_secure,
         )
 
+    def start(self) -> None:
+        """The transport is connected: the time for the opening handshake runs."""
+        self.pump()
+
     # -- What the transport tells
 
     def data_received(self, data: bytes) -> None:
         """The peer sent something."""
+        if self.options.log_octets:
+            self._log_octets("received", data)
         self._corked = True
         try:
             self.connection.receive_data(data, self.loop.now())
@@ -149,6 +155,8 @@ class Session:
             chunks = connection.data_to_send(_WRITE_SIZE)
             if not chunks:
                 return
+            if self.options.log_octets:
+                self._log_octets("sent", b"".join(chunks))
             self.link.write(chunks)
 
     def _obey(self, disconnect: Disconnect) -> None:
@@ -376,6 +384,23 @@ class Session:
     def on_output(self) -> None:
         """Much output has collected."""
         self._write()
+
+    def on_frame(self, sent: bool, first_byte: int, length: int) -> None:
+        """A frame was sent or received, and the option ``logFrames`` is set."""
+        self.protocol.log.debug(
+            "{peer}: frame {direction}: FIN={fin}, RSV={rsv}, opcode={opcode}, {length} bytes",
+            peer=self.link.peer,
+            direction="sent" if sent else "received",
+            fin=first_byte >> 7,
+            rsv=first_byte >> 4 & 7,
+            opcode=first_byte & 15,
+            length=length,
+        )
+
+    def _log_octets(self, direction: str, data: bytes) -> None:
+        self.protocol.log.debug(
+            "{peer}: octets {direction}: {octets}", peer=self.link.peer, direction=direction, octets=data.hex()
+        )
 
     def on_overdue(self) -> None:
         """A hook is still running long after the connection is gone."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from autobahnlike.exception import (
@@ -143,7 +144,11 @@ class Connection:
         self._is_secure = is_secure
         self._now = now
         masked = options.mask_server_frames if is_server else options.mask_client_frames
-        self.output = OutputQueue(MaskSource(random_bytes) if masked else None, apply_mask=options.apply_mask)
+        self.output = OutputQueue(
+            MaskSource(random_bytes) if masked else None,
+            apply_mask=options.apply_mask,
+            on_frame=partial(handler.on_frame, True) if options.log_frames else None,
+        )
         self._keepalive = Keepalive(
             options.auto_ping_interval,
             options.auto_ping_timeout,
@@ -433,6 +438,7 @@ class Connection:
             codec=codec,
             on_message=self._message_received,
             on_control=self._control_received,
+            on_frame=partial(self._handler.on_frame, False) if self.options.log_frames else None,
         )
         if rest:
             self.handshake_octets_received -= len(rest)

@@ -52,5 +52,8 @@ class Handler(Protocol):
     def on_output(self) -> None:
         """Much output has collected in the middle of ``receive_data``: write it now, do not wait for the end."""
 
+    def on_frame(self, sent: bool, first_byte: int, length: int) -> None:
+        """A frame with this first byte and payload length was sent, or received. Only told if ``log_frames`` is set."""
+
     def on_overdue(self) -> None:
         """The connection is gone, and the handler has been busy for too long since: give up what it is busy with."""

@@ -44,6 +44,7 @@ class MessageReader:
         codec: the negotiated compression, or None.
         on_message: called with payload and is_binary for each complete message.
         on_control: called with opcode and payload for each control frame.
+        on_frame: called with first byte and payload length of each frame, if somebody wants to know.
 
     Attributes:
         halted: set it to stop parsing before the next frame; ``proceed`` clears it.
@@ -69,6 +70,7 @@ class MessageReader:
         "_max_whole",
         "_message",
         "_on_control",
+        "_on_frame",
         "_on_message",
         "_opcode",
         "_position",
@@ -95,16 +97,19 @@ class MessageReader:
         codec: Codec | None,
         on_message: Callable[[bytes, bool], None],
         on_control: Callable[[int, bytes], None],
+        on_frame: Callable[[int, int], None] | None = None,
     ) -> None:
         self._codec = codec
         self._on_message = on_message
         self._on_control = on_control
+        self._on_frame = on_frame
         self._require_mask = is_server and options.require_masked_client_frames
         self._apply_mask = options.apply_mask
         self._validate = options.validate_utf8
         self._max_message = options.max_message_size or _UNLIMITED
         self._max_frame = options.max_frame_size or _UNLIMITED
-        self._max_whole = min(self._max_message, self._max_frame)
+        # What the hot loop may take by itself: nothing if every frame is to be told of.
+        self._max_whole = min(self._max_message, self._max_frame) if on_frame is None else -1
         # Compressed, a message that nothing can compress grows: by 5 bytes for each stored block, and zlib's blocks
         # hold some KiB even with the least memory. A sixteenth is more than any of its settings needs.
         self._max_compressed = self._max_message + self._max_message // 16 + 64
@@ -254,6 +259,8 @@ class MessageReader:
                 else:
                     self._position = position = start + length
                     payload = data[start:position]
+                    if self._on_frame is not None:
+                        self._on_frame(first_byte, length)
                     self._on_control(
                         first_byte & 0x0F, apply_mask(payload, key) if key and self._apply_mask else payload
                     )
@@ -328,6 +335,8 @@ class MessageReader:
             )
 
     def _begin_frame(self, first_byte: int, length: int, key: bytes | None) -> None:
+        if self._on_frame is not None:
+            self._on_frame(first_byte, length)
         self._fin = bool(first_byte & FIN)
         self._left = length
         self._key = key if self._apply_mask else None

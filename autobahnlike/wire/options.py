@@ -305,9 +305,12 @@ class Options:
     )
 
     # Diagnostics
-    log_octets: bool = _option("logOctets", False, "Log every octet at debug level.", keyword=False)
-    log_frames: bool = _option("logFrames", False, "Log every frame at debug level.", keyword=False)
-    track_timings: bool = _option("trackTimings", False, "Record timings of the handshake.", keyword=False)
+    log_octets: bool = _option(
+        "logOctets", False, "Log at debug level what is received and sent, as hexadecimal digits.", keyword=False
+    )
+    log_frames: bool = _option(
+        "logFrames", False, "Log at debug level the header of every frame that is received and sent.", keyword=False
+    )
 
     def __post_init__(self) -> None:
         for info in OPTIONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from autobahnlike.wire.deflate import Codec
 from autobahnlike.wire.frames import BINARY, CONTINUATION, FIN, RSV1, TEXT, frame_header
@@ -21,6 +22,7 @@ class OutputQueue:
     Args:
         masks: where masking keys come from; None if frames are not masked.
         apply_mask: False to send masking keys that are not applied.
+        on_frame: called with first byte and payload length of each frame, if somebody wants to know.
 
     Attributes:
         size: bytes waiting.
@@ -32,6 +34,7 @@ class OutputQueue:
         "_apply_mask",
         "_chunks",
         "_masks",
+        "_on_frame",
         "_tail",
         "frames",
         "message_octets",
@@ -40,8 +43,15 @@ class OutputQueue:
         "size",
     )
 
-    def __init__(self, masks: MaskSource | None, *, apply_mask: bool = True) -> None:
+    def __init__(
+        self,
+        masks: MaskSource | None,
+        *,
+        apply_mask: bool = True,
+        on_frame: Callable[[int, int], None] | None = None,
+    ) -> None:
         self._masks = masks
+        self._on_frame = on_frame
         self._apply_mask = apply_mask
         self._chunks: deque[bytes | bytearray | memoryview] = deque()
         # Small frames are collected here; it is the last of the chunks.
@@ -96,6 +106,8 @@ class OutputQueue:
         self.message_octets += size
         self.frames += 1
         self.payload_octets += size
+        if self._on_frame is not None:
+            self._on_frame(frame[0], size)
         self.add(frame)
 
     def add_control(self, opcode: int, payload: bytes) -> None:
@@ -110,6 +122,8 @@ class OutputQueue:
 
     def _add_frame(self, first_byte: int, payload: bytes) -> None:
         length = len(payload)
+        if self._on_frame is not None:
+            self._on_frame(first_byte, length)
         if self._masks is not None:
             key = self._masks.next_key()
             header = frame_header(first_byte, length, key)

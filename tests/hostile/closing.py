@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
-from .peers import BINARY, TEXT, Peer, close_frame, frame, request, wait_until
+from .peers import BINARY, CONTINUATION, MIB, TEXT, Peer, close_frame, frame, request, wait_until
 from .processes import Server
 from .registry import MUST, Place, Report, case
 
@@ -60,6 +61,14 @@ def answered_with_data(server: Server, report: Report) -> None:
             assert time.monotonic() - start < CLOSING * 3, "data keeps the connection"
         report.figure("ended after", time.monotonic() - start, "s", CLOSING + 1)
         assert b"more" not in peer.read_rest()
+
+
+@case("X11", MUST, "behind a violation, 8 MiB of tiny frames that are skipped cost little", place=Place.FRESH, cpu=3)
+def skipped_frames(server: Server, report: Report) -> None:
+    with server.open() as peer:
+        peer.send(VIOLATION)
+        sent = peer.pump(itertools.repeat(frame(CONTINUATION, fin=False) * 1000, 1400), reading=False, patience=0.5)
+        report.figure("sent", sent / MIB, "MiB")
 
 
 @case("X05", MUST, "data behind the peer's close is ignored")

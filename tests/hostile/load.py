@@ -74,8 +74,8 @@ def _broken(source: random.Random, data: bytes) -> bytes:
     return bytes(broken)
 
 
-def _fuzz(server: Server, make: Callable[[random.Random], bytes], *, opened: bool) -> None:
-    files = server.fds()
+def _fuzz(server: Server, report: Report, make: Callable[[random.Random], bytes], *, opened: bool) -> None:
+    files, log = server.fds(), server.log_size()
     for number in range(ROUNDS):
         source = random.Random(SEED + number)
         data = source.randbytes(source.randint(1, 200)) if number % 10 == 0 else _broken(source, make(source))
@@ -83,17 +83,18 @@ def _fuzz(server: Server, make: Callable[[random.Random], bytes], *, opened: boo
             peer.try_send(data)
             peer.finish()
             peer.read_rest()
+    report.figure("log per connection", (server.log_size() - log) / ROUNDS, "bytes", 300)
     _fds_back(server, files)
 
 
 @case("M03", MUST, "2,500 random byte strings on open connections", slow=True)
 def fuzz_frames(server: Server, report: Report) -> None:
-    _fuzz(server, _some_frames, opened=True)
+    _fuzz(server, report, _some_frames, opened=True)
 
 
 @case("M04", MUST, "2,500 random handshakes", slow=True)
 def fuzz_handshakes(server: Server, report: Report) -> None:
-    _fuzz(server, _some_head, opened=False)
+    _fuzz(server, report, _some_head, opened=False)
 
 
 @case("M05", SHOULD, "no unhandled error in any log of the whole run")

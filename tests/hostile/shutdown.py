@@ -8,7 +8,7 @@ import threading
 import time
 
 from .closing import CLOSING
-from .peers import Peer, wait_until
+from .peers import Peer, request, wait_until
 from .processes import Server
 from .registry import SHOULD, Place, Report, case
 from .slow_readers import BLOCK
@@ -27,9 +27,16 @@ def _ends(server: Server, report: Report, peers: list[Peer]) -> None:
     assert len(codes) == len(peers)
     assert set(codes) <= {1001, 1012}, codes
     report.figure("told after", time.monotonic() - start, "s", 1, CLOSING * 3)
+    _refuses_new_clients(server)
     wait_until(lambda: not server.alive(), "the process ends")
     report.figure("ended after", time.monotonic() - start, "s", CLOSING + 1, CLOSING * 3)
     assert server.process.returncode == 0, f"status {server.process.returncode}:\n{server.log()[-2000:]!r}"
+
+
+def _refuses_new_clients(server: Server) -> None:
+    """A server that ends and still listens answers 503."""
+    with contextlib.suppress(ConnectionError), server.ask(request()) as peer:
+        peer.expect_refusal(503)
 
 
 def _close(peer: Peer, codes: list[int | None]) -> None:

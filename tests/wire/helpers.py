@@ -193,6 +193,9 @@ class RecordingHandler:
         self.outputs += 1
         self.side.write()
 
+    def on_frame(self, sent: bool, first_byte: int, length: int) -> None:
+        self._note("frame", sent, first_byte, length)
+
     def on_overdue(self) -> None:
         self._note("overdue")
 

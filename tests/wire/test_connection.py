@@ -463,3 +463,11 @@ class TestDeadlines:
         side.resume()
         side.advance(10)
         assert side.closed[:2] == (False, 1006)
+
+
+def test_frames_are_told_of_if_that_is_asked_for() -> None:
+    side = opened(log_frames=True)
+    side.receive(side.frame(TEXT, b"hello"))
+    side.connection.send_message(b"bye", True)
+    frames = [event for event in side.handler.events if event[0] == "frame"]
+    assert frames == [("frame", False, 0x81, 5), ("frame", True, 0x82, 3)]

@@ -597,3 +597,28 @@ class TestCloseSeeker:
         seeker = CloseSeeker(0, lambda payload: None)
         seeker.feed(frame(CLOSE, b"x" * 124, mask=MASK)[:-1])
         assert len(seeker._data) == 129
+
+
+@both_roles
+def test_each_frame_is_told_of_once_however_it_arrives(is_server: bool) -> None:
+    mask = MASK if is_server else None
+    told: list[tuple[int, int]] = []
+    messages: list[tuple[bytes, bool]] = []
+    reader = MessageReader(
+        Options(),
+        is_server=is_server,
+        codec=None,
+        on_message=lambda payload, is_binary: messages.append((payload, is_binary)),
+        on_control=lambda opcode, payload: None,
+        on_frame=lambda first_byte, length: told.append((first_byte, length)),
+    )
+    frames = [
+        frame(BINARY, b"whole", mask=mask),
+        frame(TEXT, b"te", fin=False, mask=mask),
+        frame(PING, b"between", mask=mask),
+        frame(CONTINUATION, b"xt", mask=mask),
+    ]
+    for byte in b"".join(frames):
+        reader.feed(bytes((byte,)))
+    assert told == [(0x82, 5), (0x01, 2), (0x89, 7), (0x80, 2)]
+    assert messages == [(b"whole", True), (b"text", False)]

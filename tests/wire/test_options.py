@@ -14,7 +14,7 @@ BY_NAME = {info.name: info for info in OPTIONS}
 
 # The keywords of setProtocolOptions of Autobahn's server and client factories.
 AUTOBAHN_BOTH = {
-    "logOctets", "logFrames", "trackTimings", "utf8validateIncoming", "applyMask", "maxFramePayloadSize",
+    "logOctets", "logFrames", "utf8validateIncoming", "applyMask", "maxFramePayloadSize",
     "maxMessagePayloadSize", "autoFragmentSize", "failByDrop", "echoCloseCodeReason", "openHandshakeTimeout",
     "closeHandshakeTimeout", "tcpNoDelay", "autoPingInterval", "autoPingTimeout", "autoPingSize",
     "autoPingRestartOnAnyTraffic", "perMessageCompressionAccept",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autobahnlike.wire.frames import BINARY, FIN, PING, TEXT
+from autobahnlike.wire.frames import BINARY, CONTINUATION, FIN, PING, TEXT
 from autobahnlike.wire.masking import MaskSource
 from autobahnlike.wire.output import OutputQueue
 
@@ -208,3 +208,14 @@ class TestCounter:
         output = masked()
         output.add_data(FIN | TEXT, b"hello")
         assert output.size == 2 + 4 + 5
+
+
+class TestTellingOfFrames:
+    def test_each_frame_is_told_of_once(self) -> None:
+        told: list[tuple[int, int]] = []
+        output = OutputQueue(None, on_frame=lambda first_byte, length: told.append((first_byte, length)))
+        output.add_message(b"abcde", False, None, 3)
+        output.add_prepared(b"\x82\x01x", 1)
+        output.add_control(PING, b"ping")
+        output.add(b"not a frame")
+        assert told == [(TEXT, 3), (CONTINUATION | FIN, 2), (BINARY | FIN, 1), (PING | FIN, 4)]
