@@ -36,8 +36,10 @@ class DebugLog:
 
 
 def logged(protocol: type[EchoServer]) -> list[str]:
-    end = End(protocol).open()
+    end = End(protocol)
     end.protocol.log = log = DebugLog()
+    end.open()
+    log.lines.clear()
     end.receive(end.frame(TEXT, b"hi"))
     return log.lines
 
