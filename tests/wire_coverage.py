@@ -21,12 +21,13 @@ def check(name: str) -> bool:
     Args:
         name: the name of a module in ``wire/``.
     """
-    test = ROOT / "tests" / "wire" / f"test_{name}.py"
-    if not test.exists():
+    folder = ROOT / "tests" / "wire"
+    tests = [*folder.glob(f"test_{name}.py"), *sorted(folder.glob(f"test_{name}_*.py"))]
+    if not tests:
         print(f"wire/{name}.py has no tests of its own")
         return False
     options = [f"--cov=autobahnlike.wire.{name}", "--cov-branch", "--cov-fail-under=100", "--cov-report=term-missing"]
-    command = [sys.executable, "-m", "pytest", "--quiet", *options, str(test)]
+    command = [sys.executable, "-m", "pytest", "--quiet", *options, *map(str, tests)]
     with tempfile.TemporaryDirectory() as directory:
         data = {**os.environ, "COVERAGE_FILE": str(Path(directory) / "coverage")}
         done = subprocess.run(command, cwd=ROOT, env=data, capture_output=True, text=True)

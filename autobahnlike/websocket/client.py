@@ -39,6 +39,10 @@ class ClientSession(Session):
         except InvalidResponse as error:
             self.connection.fail_handshake(error.reason)
             return
+        except Exception as error:
+            self.log_failure("perMessageCompressionAccept", error)
+            self.connection.fail_handshake("internal error")
+            return
         protocol.http_headers = acceptance.headers.joined()
         protocol.websocket_protocol_in_use = acceptance.subprotocol
         protocol.websocket_extensions_in_use = [codec] if codec is not None else []
@@ -69,10 +73,10 @@ class ClientSession(Session):
         self._offers = list(default_offers() if offers is None else offers)
         key = new_key(os.urandom(16))
         protocol.websocket_key = key
-        protocol.websocket_protocols = list(asked.protocols)
         protocol.websocket_version = self.options.version
-        protocol.websocket_origin = asked.origin or ""
         try:
+            protocol.websocket_protocols = list(asked.protocols)
+            protocol.websocket_origin = asked.origin or ""
             request = build_request(
                 host=asked.host,
                 port=asked.port,
@@ -89,7 +93,7 @@ class ClientSession(Session):
         except Exception as error:
             self._connecting_failed(error)
             return
-        self.connection.send_request(request, key=key, protocols=tuple(asked.protocols))
+        self.connection.send_request(request, key=key, protocols=tuple(protocol.websocket_protocols))
 
     def _connecting_failed(self, error: BaseException) -> None:
         self.log_failure("onConnecting", error)

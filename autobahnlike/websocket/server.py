@@ -94,7 +94,7 @@ class ServerSession(Session):
             body: its body, None for a line of text.
         """
         response = refuse_response(status, reason, headers, body, self.protocol.factory.server or "")
-        self.connection.refuse(response, reason)
+        self.connection.refuse(response, reason, self.loop.now())
 
     def _note_request(self, opening: Opening) -> None:
         """Set what applications read off the protocol."""

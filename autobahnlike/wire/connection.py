@@ -79,6 +79,8 @@ class Connection:
 
     __slots__ = (
         "_ahead",
+        "_answering",
+        "_answers",
         "_busy",
         "_congested",
         "_deadline",
@@ -95,6 +97,7 @@ class Connection:
         "_received_close",
         "_reported",
         "_seeker",
+        "_size_seen",
         "auto_pong",
         "close_code",
         "close_reason",
@@ -174,6 +177,12 @@ class Connection:
         self._reported = False
         # Transport
         self._congested = False
+        # Whether what is sent now is taken for an answer to what the peer sent; and, while the transport takes nothing,
+        # how much of that waits. What the application sends unasked does not count: if it stopped us reading, two
+        # peers that send each other much at once would wait for each other for ever.
+        self._answering = False
+        self._answers = 0
+        self._size_seen = 0
         self._disconnect = Disconnect.NO
         # The one deadline besides keepalive: of the opening handshake, then of the closing, then of the end.
         self._deadline: float | None = None
@@ -199,7 +208,7 @@ class Connection:
     @property
     def wants_turn(self) -> bool:
         """Whether ``resume_reading`` is to be called in a later turn of the loop: there was a lot to do at once."""
-        return self._reader is not None and self._reader.yielded and not self._congested and not self._busy
+        return self._reader is not None and self._reader.yielded and not self._is_stuck() and not self._busy
 
     @property
     def disconnect(self) -> Disconnect:
@@ -254,7 +263,8 @@ class Connection:
         """
         self._now = now
         self.octets_received += len(data)
-        self._keepalive.heard(now)
+        if not self._congested:
+            self._keepalive.heard(now)
         if self._reader is not None:
             self._read(self._reader.feed, data)
             if not self._busy:
@@ -299,13 +309,13 @@ class Connection:
         self._deliver()
 
     def writing_paused(self, now: float) -> None:
-        """The transport cannot take more: write nothing until it can, and answer nothing, so do not read either."""
+        """The transport cannot take more: write nothing until it can, and read no more than can be answered."""
         self._now = now
         self._congested = True
+        self._answers = 0
+        self._size_seen = self.output.size
         # From now on it is the peer that has to show that it lives, by reading.
         self._keepalive.resume(now)
-        if self._reader is not None:
-            self._reader.halted = True
 
     def writing_resumed(self, now: float) -> None:
         """The transport can take more; the peer has read something."""
@@ -364,7 +374,7 @@ class Connection:
             self._send_handshake(response)
             self._open(codec)
 
-    def refuse(self, response: bytes, reason: str) -> None:
+    def refuse(self, response: bytes, reason: str, now: float) -> None:
         """Answer a request without opening a WebSocket, and end the connection.
 
         Does nothing if the connection is lost by now.
@@ -372,8 +382,10 @@ class Connection:
         Args:
             response: a complete HTTP response, from ``refuse_response``.
             reason: why, for ``on_closed``.
+            now: the time; the peer has from now on to read the response.
         """
         if self.state is State.CONNECTING:
+            self._now = now
             self.failure = reason
             self._send_handshake(response)
             self._opening = None
@@ -414,7 +426,7 @@ class Connection:
         except InvalidResponse as error:
             self.fail_handshake(error.reason)
         except HandshakeError as error:
-            self.refuse(refuse_response(error.http_status, error.reason, error.headers), error.reason)
+            self.refuse(refuse_response(error.http_status, error.reason, error.headers), error.reason, self._now)
         else:
             if isinstance(head, Opening):
                 self._handler.on_request(head)
@@ -461,14 +473,21 @@ class Connection:
         while not self._busy:
             reader = self._reader
             if self._ahead:
-                self._ahead.call_next()
-            elif reader is not None and reader.halted and not self._congested and self._may_go_on(reader):
+                self._answering = True
+                try:
+                    self._ahead.call_next()
+                finally:
+                    self._answering = False
+            elif reader is not None and reader.halted and not self._is_stuck() and self._may_go_on(reader):
                 self._keepalive.resume(self._now)
                 self._read(reader.proceed)
             else:
                 if self.state is State.CLOSED and not self._reported:
                     self._report()
                 return
+
+    def _is_stuck(self) -> bool:
+        return self._congested and self._answers >= self.options.write_high_water
 
     def _may_go_on(self, reader: MessageReader) -> bool:
         # When the TCP connection is gone, nobody gives this one a turn any more.
@@ -501,10 +520,13 @@ class Connection:
             self._reader = None
 
     def _read(self, read: Callable[..., None], *data: bytes) -> None:
+        self._answering = True
         try:
             read(*data)
         except RemoteProtocolError as error:
             self._stop_reading(self._seek_close, error)
+        finally:
+            self._answering = False
 
     def _stop_reading(self, then: Callable[..., None], *arguments: Any) -> None:
         """Deliver nothing more, and look for nothing but the peer's close frame in what is still to come."""
@@ -546,6 +568,8 @@ class Connection:
         """A close frame came. "An endpoint MUST NOT process any data received after a Close frame" (section 5.5.1)."""
         self._abandon_reader()
         self._seeker = None
+        # It may be a while until a busy application lets us answer, and the peer answers no pings any more.
+        self._keepalive.stop()
         self._dispatch(len(payload), self._close_received, payload)
 
     def _close_received(self, payload: bytes) -> None:
@@ -678,8 +702,16 @@ class Connection:
             self._announce_output()
 
     def _announce_output(self) -> None:
-        if self.output.size >= self.options.write_high_water and not self._congested:
-            self._handler.on_output()
+        size = self.output.size
+        if not self._congested:
+            if size >= self.options.write_high_water:
+                self._handler.on_output()
+            return
+        if self._answering or self._busy:
+            self._answers += size - self._size_seen
+            if self._reader is not None and self._is_stuck():
+                self._reader.halted = True
+        self._size_seen = size
 
     # -- Closing
 

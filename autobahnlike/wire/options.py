@@ -286,7 +286,7 @@ class Options:
     write_high_water: int = _option(
         "writeBufferHighWater",
         65536,
-        "What may be waiting to be written before reading from the peer pauses.",
+        "How much may wait to be written that answers the peer, before reading from it pauses.",
         unit="bytes",
     )
     read_ahead: int = _option(

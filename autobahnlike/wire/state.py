@@ -10,7 +10,7 @@
 #                     OPENED                 SEND_CLOSE                 RECEIVE_CLOSE
 #       CONNECTING ───────────────► OPEN ───────────────► CLOSE_SENT ─────────────────┐
 #           │                        │                        │                       │
-#           │ REFUSED, DROP          │ RECEIVE_CLOSE, DROP    │ DROP                  ▼
+#           │ REFUSED, DROP          │ DROP                   │ DROP                  ▼
 #           └────────────────────────┴────────────────────────┴──────────────► DISCONNECTING
 #                                                                                     │
 #       every state but CLOSED ──────────── LOST ─────────────────────────────► CLOSED ◄── LOST
@@ -63,7 +63,6 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.CONNECTING, Input.DROP): State.DISCONNECTING,
     (State.CONNECTING, Input.LOST): State.CLOSED,
     (State.OPEN, Input.SEND_CLOSE): State.CLOSE_SENT,
-    (State.OPEN, Input.RECEIVE_CLOSE): State.DISCONNECTING,
     (State.OPEN, Input.DROP): State.DISCONNECTING,
     (State.OPEN, Input.LOST): State.CLOSED,
     (State.CLOSE_SENT, Input.RECEIVE_CLOSE): State.DISCONNECTING,
@@ -86,6 +85,8 @@ ILLEGAL: frozenset[tuple[State, Input]] = frozenset(
         (State.CLOSE_SENT, Input.REFUSED),
         (State.DISCONNECTING, Input.OPENED),
         (State.DISCONNECTING, Input.REFUSED),
+        # A peer's close frame is answered before it is dealt with: SEND_CLOSE, then RECEIVE_CLOSE.
+        (State.OPEN, Input.RECEIVE_CLOSE),
         # "If an endpoint receives a Close frame and did not previously send one" (5.5.1): one close frame each way.
         (State.CLOSE_SENT, Input.SEND_CLOSE),
         (State.DISCONNECTING, Input.SEND_CLOSE),

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import threading
 import time
+from collections.abc import Callable
 
 from .closing import CLOSING
 from .peers import Peer, request, wait_until
@@ -14,7 +15,7 @@ from .registry import SHOULD, Place, Report, case
 from .slow_readers import BLOCK
 
 
-def _ends(server: Server, report: Report, peers: list[Peer]) -> None:
+def _ends(server: Server, report: Report, peers: list[Peer], meanwhile: Callable[[], None] = lambda: None) -> None:
     """All these clients are told that the server goes away, and the process ends in time and with success."""
     start = time.monotonic()
     server.terminate()
@@ -27,14 +28,14 @@ def _ends(server: Server, report: Report, peers: list[Peer]) -> None:
     assert len(codes) == len(peers)
     assert set(codes) <= {1001, 1012}, codes
     report.figure("told after", time.monotonic() - start, "s", 1, CLOSING * 3)
-    _refuses_new_clients(server)
+    meanwhile()
     wait_until(lambda: not server.alive(), "the process ends")
     report.figure("ended after", time.monotonic() - start, "s", CLOSING + 1, CLOSING * 3)
     assert server.process.returncode == 0, f"status {server.process.returncode}:\n{server.log()[-2000:]!r}"
 
 
 def _refuses_new_clients(server: Server) -> None:
-    """A server that ends and still listens answers 503."""
+    """A server that waits for the stuck client, and still listens, answers 503."""
     with contextlib.suppress(ConnectionError), server.ask(request()) as peer:
         peer.expect_refusal(503)
 
@@ -61,4 +62,4 @@ def stuck_client(server: Server, report: Report) -> None:
         peers = [stack.enter_context(server.open()) for _ in range(20)]
         stuck = stack.enter_context(server.open(receive_buffer=4096))
         stuck.pump(itertools.repeat(BLOCK, 320), reading=False, patience=1)
-        _ends(server, report, peers)
+        _ends(server, report, peers, lambda: _refuses_new_clients(server))

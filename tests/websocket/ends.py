@@ -14,6 +14,7 @@ from autobahnlike.websocket.protocol import (
     WebSocketServerFactory,
     WebSocketServerProtocol,
 )
+from tests.conformance.kit import response
 from tests.wire.helpers import MASK, REQUEST, Frame, frame, parse_frames
 
 
@@ -77,9 +78,13 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.details: list[str] = []
 
     def warn(self, text: str, **values: Any) -> None:
         self.warnings.append(text.format(**values))
+
+    def debug(self, text: str, **values: Any) -> None:
+        self.details.append(text.format(**values))
 
 
 class Noting:
@@ -177,3 +182,8 @@ class End:
     def names(self) -> list[str]:
         """The names of the events."""
         return [event[0] for event in self.events]
+
+
+def answer_to(request: bytes, headers: str = "") -> bytes:
+    """A server's answer to the opening handshake of a client."""
+    return response(request.decode(), headers)

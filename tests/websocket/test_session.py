@@ -11,7 +11,7 @@ from autobahnlike.exception import Disconnected
 from autobahnlike.wire.state import State
 from tests.wire.helpers import CLOSE, PING, PONG, REQUEST, TEXT, Frame
 
-from .ends import End, NotingClient, NotingServer
+from .ends import End, NotingClient, NotingServer, answer_to
 
 KIB = 1024
 
@@ -150,7 +150,11 @@ class TestReading:
     def test_reading_stops_while_the_peer_does_not(self) -> None:
         end = End(Echo).open()
         end.link.is_full = True
-        end.receive(end.frame(TEXT, b"1"))
+        received = 0
+        while "pause" not in end.link.calls:
+            end.receive(end.frame(TEXT, bytes(1000)))
+            received += 1000
+            assert received < 300 * KIB, "what cannot be answered is not read for ever"
         assert end.link.calls == ["pause"]
         end.link.is_full = False
         end.session.writing_resumed()
@@ -400,6 +404,55 @@ class TestHooks:
         ):
             with pytest.raises(AssertionError):
                 call()
+
+
+class TestNeverOpen:
+    def test_a_client_that_loses_its_server_in_on_connect_is_told_of_nothing_but_the_end(self) -> None:
+        connected: Deferred[Any] = Deferred()
+
+        class Client(NotingClient):
+            def onConnect(self, response: Any) -> Any:
+                super().onConnect(response)
+                return connected
+
+        end = End(Client).connect()
+        end.receive(answer_to(end.take()), end.frame(TEXT, b"early"))
+        end.session.connection_lost()
+        connected.callback(None)
+        assert end.names() == ["connecting", "connect", "close"]
+
+    def test_a_close_frame_that_came_before_the_loss_still_counts(self) -> None:
+        connected: Deferred[Any] = Deferred()
+
+        class Client(NotingClient):
+            def onConnect(self, response: Any) -> Any:
+                return connected
+
+        end = End(Client).connect()
+        end.receive(answer_to(end.take()), end.frame(TEXT, b"early"), end.frame(CLOSE, b"\x03\xe9bye"))
+        end.session.connection_lost()
+        connected.callback(None)
+        assert end.events[1:] == [("close", True, 1001, "bye")]
+
+
+class TestLogging:
+    def test_octets_and_frames_are_logged_if_asked_for(self) -> None:
+        end = End(Echo)
+        end.factory.logOctets = end.factory.logFrames = True
+        end.open()
+        end.log.details.clear()
+        end.receive(end.frame(TEXT, b"hello"))
+        assert end.log.details == [
+            f"tcp4:192.0.2.1:1234: octets received: {end.frame(TEXT, b'hello').hex()}",
+            "tcp4:192.0.2.1:1234: frame received: FIN=1, RSV=0, opcode=1, 5 bytes",
+            "tcp4:192.0.2.1:1234: frame sent: FIN=1, RSV=0, opcode=1, 5 bytes",
+            "tcp4:192.0.2.1:1234: octets sent: 810568656c6c6f",
+        ]
+
+    def test_nothing_is_logged_otherwise(self) -> None:
+        end = End(Echo).open()
+        end.receive(end.frame(TEXT, b"hello"))
+        assert end.log.details == []
 
 
 class TestPreparedMessages:

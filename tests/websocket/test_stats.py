@@ -64,7 +64,7 @@ def test_a_connection_that_is_not_open_counts_its_handshake_only() -> None:
     handler: Any = Handler()
     connection = Connection(handler, Options(), is_server=True, now=0.0)
     connection.receive_data(b"GET / HT", 0.0)
-    connection.refuse(b"HTTP/1.1 400 Bad Request\r\n\r\n", "no")
+    connection.refuse(b"HTTP/1.1 400 Bad Request\r\n\r\n", "no", 0)
     connection.receive_data(b"more", 0.0)
     assert counted(TrafficStats.of(connection)) == {
         "preopenIncomingOctetsWireLevel": 8,

@@ -163,7 +163,7 @@ class RecordingHandler:
 
     def on_plain_request(self, request: Request, error: NotAnUpgrade) -> None:
         self._note("plain request", request.target)
-        self.side.connection.refuse(refuse_response(error.http_status), error.reason)
+        self.side.connection.refuse(refuse_response(error.http_status), error.reason, self.side.now)
 
     def on_response(self, acceptance: Acceptance) -> None:
         self._note("response", acceptance.subprotocol)

@@ -140,7 +140,7 @@ class TestOpeningHandshake:
 
     def test_the_handler_may_refuse(self) -> None:
         server = undecided()
-        server.connection.refuse(refuse_response(403), "not you")
+        server.connection.refuse(refuse_response(403), "not you", 0)
         server.settle()
         assert server.take().startswith(b"HTTP/1.1 403 ")
         assert server.asked() is Disconnect.FINISH
@@ -176,7 +176,7 @@ class TestOpeningHandshake:
         assert side.closed[:2] == (False, 1006)
         side.connection.accept(b"HTTP/1.1 101", None)
         side.connection.establish(None)
-        side.connection.refuse(b"HTTP/1.1 400", "late")
+        side.connection.refuse(b"HTTP/1.1 400", "late", 0)
         side.connection.fail_handshake("late")
         side.connection.send_request(REQUEST, key=KEY)
         side.resume()
@@ -286,16 +286,16 @@ class TestDelivery:
         assert side.handler.events == []
 
     def test_no_turn_is_wanted_while_nothing_could_come_of_it(self) -> None:
-        side = opened(high_water=10)
-        side.connection.receive_data(side.frame(PONG) * (FRAMES_PER_TURN + 1), 0)
+        side = opened(high_water=10, write_high_water=10)
+        pings = side.frame(PING, b"x") * 2
+        side.connection.receive_data(side.frame(PONG) * (FRAMES_PER_TURN - 2) + pings + side.frame(TEXT, b"x"), 0)
+        assert side.connection.wants_turn
         side.connection.pause_delivery()
         assert not side.connection.wants_turn
         side.connection.resume_delivery(0)
         side.connection.send_message(b"x" * 100, True)
         side.write()
-        assert not side.connection.wants_turn
-        side.take()
-        assert side.connection.wants_read
+        assert side.connection.wants_turn, "what we send unasked does not keep us from reading"
 
     def test_what_was_received_is_delivered_though_the_connection_is_lost(self) -> None:
         side = opened()
@@ -425,6 +425,17 @@ class TestDeadlines:
         server.advance(0.1)
         assert server.asked() is Disconnect.ABORT
 
+    def test_also_if_the_decision_took_its_time(self) -> None:
+        server = undecided(open_handshake_timeout=60)
+        server.advance(30)
+        server.connection.refuse(refuse_response(403), "not you", server.now)
+        server.settle()
+        server.advance(4.9)
+        assert server.take().startswith(b"HTTP/1.1 403 ")
+        assert server.asked() is Disconnect.FINISH
+        server.advance(0.1)
+        assert server.asked() is Disconnect.ABORT
+
     def test_a_handler_that_stays_busy_after_the_end_is_told_so(self) -> None:
         side = opened()
         side.handler.is_slow = True
@@ -440,11 +451,9 @@ class TestDeadlines:
         assert side.connection.next_deadline() is None
 
     def test_also_one_that_becomes_busy_only_then(self) -> None:
-        side = opened(high_water=1000)
+        side = opened()
         side.handler.is_slow = True
-        side.connection.send_message(b"x" * 2000, True)
-        side.settle()
-        side.connection.receive_data(side.frame(TEXT, b"1") + side.frame(TEXT, b"2"), 0)
+        side.connection.receive_data(side.frame(PONG) * FRAMES_PER_TURN + side.frame(TEXT, b"1") * 2, 0)
         assert side.messages == []
         side.lose()
         assert side.messages == [b"1"]
