@@ -137,9 +137,12 @@ class WebSocketAdapterFactory:
 
     @property
     def _event_loop(self) -> EventLoop:
-        if self._asyncio_loop is None:
-            self._asyncio_loop = AsyncioLoop(self.loop or asyncio.get_running_loop())
-        return self._asyncio_loop
+        try:
+            return self._running_loop()
+        except RuntimeError:
+            if self.loop is None:
+                raise
+        return AsyncioLoop(self.loop)
 
 
 class WebSocketServerFactory(WebSocketAdapterFactory, protocol.WebSocketServerFactory):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import txaio.tx
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IPushProducer, ISSLTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -146,7 +146,8 @@ class TwistedLink:
 
     def finish(self) -> None:
         """Half-close plain TCP; TLS has no such thing."""
-        if self.is_secure or not hasattr(self._transport, "loseWriteConnection"):
+        # By its interface, because transports of tests have the method too, and do nothing in it.
+        if self.is_secure or not IHalfCloseableDescriptor.providedBy(self._transport):
             self._transport.loseConnection()
         elif self._paused:
             # Twisted forgets a half-close that it was asked for while a producer was paused.
