@@ -33,6 +33,7 @@ class ServerSession(Session):
     is_server = True
 
     protocol: WebSocketServerProtocol
+    _opening: Opening | None = None
 
     def _make_connection(self) -> Connection:
         return Connection(
@@ -121,11 +122,15 @@ class ServerSession(Session):
 
     def _accept(self, result: Any) -> None:
         """Open the connection as ``onConnect`` wants it."""
+        opening = self._opening
+        assert opening is not None
+        # It holds the whole request, and a connection may be idle for a long time.
+        self._opening = None
         try:
             subprotocol, headers = self._read_result(result)
             extensions, codec = negotiate_server(self.protocol.websocket_extensions, self.options.compression_accept)
             response = accept_response(
-                self._opening,
+                opening,
                 subprotocol=subprotocol,
                 extensions=extensions,
                 headers=[*self.protocol.factory.headers.items(), *headers.items()],

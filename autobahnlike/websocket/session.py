@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from autobahnlike.exception import NotAnUpgrade
+from autobahnlike.exception import Disconnected, NotAnUpgrade
 from autobahnlike.websocket.link import EventLoop, Link, Timer
 from autobahnlike.websocket.stats import TrafficStats
 from autobahnlike.wire.connection import Connection, Disconnect
@@ -342,6 +342,9 @@ class Session:
         self._resume()
 
     def _hook_failed(self, name: str, error: BaseException) -> None:
+        if isinstance(error, Disconnected) and self.protocol.state != self.protocol.STATE_OPEN:
+            # An answer to a message that was received before the connection closed: nobody is at fault.
+            return
         self.log_failure(name, error)
         self.connection.fail(_INTERNAL_ERROR, "internal error", self.loop.now())
 

@@ -420,37 +420,38 @@ class CloseSeeker:
     __slots__ = ("_data", "_done", "_on_close", "_skip")
 
     def __init__(self, skip: int | None, on_close: Callable[[bytes], None]) -> None:
-        self._skip = skip
+        self._skip = skip or 0
         self._on_close = on_close
         self._data = b""
         self._done = skip is None
 
     def feed(self, data: bytes) -> None:
         """Skip what was received, or find the close frame in it."""
-        while not self._done and data:
-            if self._skip:
-                skipped = min(self._skip, len(data))
-                self._skip -= skipped
-                data = data[skipped:]
-                continue
-            data = self._frame(self._data + data)
-
-    def _frame(self, data: bytes) -> bytes:
-        """Take one header, and the payload with it if this is a close frame; return what is behind."""
-        self._data = b""
-        masked = len(data) > 1 and data[1] > 127
-        length = data[1] & 127 if len(data) > 1 else 0
-        start = 2 + (2 if length == 126 else 8 if length == 127 else 0)
-        payload = start + (4 if masked else 0)
-        is_close = data[0] & 0x0F == CLOSE
-        if len(data) < (payload + length if is_close and length < 126 else payload):
-            self._data = data
-            return b""
-        if is_close:
-            self._done = True
-            if length < 126:
-                body = data[payload : payload + length]
-                self._on_close(apply_mask(body, data[start:payload]) if masked else body)
-            return b""
-        self._skip = int.from_bytes(data[2:start], "big") if length > 125 else length
-        return data[payload:]
+        if self._done:
+            return
+        data = self._data + data
+        size = len(data)
+        position = self._skip
+        while position + 2 <= size:
+            first_byte = data[position]
+            second_byte = data[position + 1]
+            length = second_byte & 127
+            payload = position + (2 if length < 126 else 4 if length == 126 else 10)
+            key = payload
+            if second_byte > 127:
+                payload += 4
+            is_close = first_byte & 0x0F == CLOSE
+            if size < (payload + length if is_close and length < 126 else payload):
+                break
+            if is_close:
+                self._done = True
+                self._data = b""
+                if length < 126:
+                    body = data[payload : payload + length]
+                    self._on_close(apply_mask(body, data[key:payload]) if key < payload else body)
+                return
+            if length > 125:
+                length = int.from_bytes(data[position + 2 : key], "big")
+            position = payload + length
+        self._data = data[position:]
+        self._skip = max(position - size, 0)

@@ -53,8 +53,9 @@ class OutputQueue:
         self._masks = masks
         self._on_frame = on_frame
         self._apply_mask = apply_mask
-        self._chunks: deque[bytes | bytearray | memoryview] = deque()
-        # Small frames are collected here; it is the last of the chunks.
+        # None while there are none: an empty deque would be a twelfth of an idle connection.
+        self._chunks: deque[bytes | bytearray | memoryview] | None = None
+        # Small frames are collected here, behind the chunks.
         self._tail = bytearray()
         self.size = 0
         self.frames = 0
@@ -71,8 +72,7 @@ class OutputQueue:
         if len(data) <= _COPY:
             self._tail += data
         else:
-            self._flush_tail()
-            self._chunks.append(data)
+            self._append(data)
 
     def add_message(self, payload: bytes, is_binary: bool, codec: Codec | None, fragment_size: int) -> None:
         """Queue a message.
@@ -136,13 +136,16 @@ class OutputQueue:
         if length <= _COPY:
             self._tail += payload
         else:
-            self._flush_tail()
-            self._chunks.append(payload)
+            self._append(payload)
 
-    def _flush_tail(self) -> None:
+    def _append(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Queue a chunk behind the small frames."""
+        if self._chunks is None:
+            self._chunks = deque()
         if self._tail:
             self._chunks.append(self._tail)
             self._tail = bytearray()
+        self._chunks.append(chunk)
 
     def take(self, limit: int) -> list[bytes | bytearray | memoryview]:
         """Take what is to be written next, in order.
@@ -150,19 +153,24 @@ class OutputQueue:
         Args:
             limit: bytes to take at the most; a chunk across it is split.
         """
+        tail = self._tail
         if self.size <= limit:
-            self._flush_tail()
-            chunks = list(self._chunks)
-            self._chunks.clear()
-            self.size = 0
+            chunks = list(self._chunks or ())
+            if tail:
+                chunks.append(tail)
+            self.clear()
             return chunks
-        self._flush_tail()
+        if tail:
+            self._tail = bytearray()
+            self._append(tail)
+        queue = self._chunks
+        assert queue is not None
         chunks = []
         while limit:
-            chunk = self._chunks.popleft()
+            chunk = queue.popleft()
             if len(chunk) > limit:
                 view = memoryview(chunk)
-                self._chunks.appendleft(view[limit:])
+                queue.appendleft(view[limit:])
                 chunk = view[:limit]
             chunks.append(chunk)
             limit -= len(chunk)
@@ -171,6 +179,6 @@ class OutputQueue:
 
     def clear(self) -> None:
         """Forget what is waiting."""
-        self._chunks.clear()
+        self._chunks = None
         self._tail = bytearray()
         self.size = 0

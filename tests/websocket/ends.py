@@ -1,4 +1,4 @@
-"""One end of a connection in memory: a protocol of the shared layer over a fake link and a fake loop, with fake time."""
+"""One end of a connection in memory: a protocol over a fake link and a fake loop, with fake time."""
 
 from __future__ import annotations
 
@@ -133,7 +133,8 @@ class End:
         self.factory.setProtocolOptions(**options)
         self.protocol = protocol()
         self.protocol.factory = self.factory
-        self.protocol.events = self.events = []
+        self.events: list[Any] = []
+        self.protocol.events = self.events
         self.protocol.log = self.log = FakeLog()
         self.link = FakeLink(is_secure=is_secure)
         self.link.end = self

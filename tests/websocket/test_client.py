@@ -133,7 +133,9 @@ class TestResponse:
         end = End(
             NotingClient,
             perMessageCompressionOffers=offers,
-            perMessageCompressionAccept=lambda answer: PerMessageDeflateResponseAccept(answer, no_context_takeover=True),
+            perMessageCompressionAccept=lambda answer: PerMessageDeflateResponseAccept(
+                answer, no_context_takeover=True
+            ),
         ).connect()
         end.receive(answer_to(end.take(), "Sec-WebSocket-Extensions: permessage-deflate\r\n"))
         assert end.names()[-1] == "open"

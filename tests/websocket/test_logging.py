@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from autobahnlike.wire.frames import TEXT
 
 from .ends import End, NotingServer
@@ -60,3 +62,33 @@ def test_frames_of_both_directions_are_logged() -> None:
 
 def test_nothing_is_logged_otherwise() -> None:
     assert logged(EchoServer) == []
+
+
+class SlowEcho(NotingServer):
+    """Answers when the test lets it."""
+
+    gate: Deferred[None]
+
+    async def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        self.gate = Deferred()
+        await self.gate
+        self.sendMessage(payload, isBinary)
+
+
+def test_an_answer_that_comes_too_late_is_nobodys_fault() -> None:
+    end = End(SlowEcho).open()
+    end.receive(end.frame(TEXT, b"hi"))
+    end.session.connection_lost()
+    end.protocol.gate.callback(None)
+    assert end.names() == ["close"]
+    assert end.loop.failures == []
+
+
+def test_disconnected_from_another_connection_is() -> None:
+    class Forwarding(NotingServer):
+        def onMessage(self, payload: bytes, isBinary: bool) -> None:
+            NotingServer().sendMessage(payload)
+
+    end = End(Forwarding).open()
+    end.receive(end.frame(TEXT, b"hi"))
+    assert len(end.loop.failures) == 1
