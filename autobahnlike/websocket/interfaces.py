@@ -201,6 +201,12 @@ class IWebSocketChannelFactory(Interface):
     protocol: Any = Attribute("What makes a connection's protocol: a class, or anything to call without arguments.")
     headers: dict[str, Any] = Attribute("Header fields for every request, or response 101. Can be changed at any time.")
 
+    setProtocolOptions: Callable[..., None] = Attribute(
+        "Set options for the connections made from now on: a method that takes them as keywords, by the names in "
+        "``autobahnlike.wire.options``. None leaves an option as it is; one value that may not be used, and nothing "
+        "changes but InvalidArgument is raised."
+    )
+
     def resetProtocolOptions() -> None:
         """Forget what was set by ``setProtocolOptions``, ``useAutobahnDefaults`` or as an attribute of the factory."""
 
@@ -259,45 +265,6 @@ class IWebSocketServerChannelFactory(IWebSocketChannelFactory):
             InvalidArgument: the URL is none, or has a query, or the subprotocols are no list.
         """
 
-    def setProtocolOptions(
-        versions: Sequence[int] | None = None,
-        webStatus: bool | None = None,
-        utf8validateIncoming: bool | None = None,
-        maskServerFrames: bool | None = None,
-        requireMaskedClientFrames: bool | None = None,
-        applyMask: bool | None = None,
-        maxFramePayloadSize: int | None = None,
-        maxMessagePayloadSize: int | None = None,
-        autoFragmentSize: int | None = None,
-        failByDrop: bool | None = None,
-        echoCloseCodeReason: bool | None = None,
-        openHandshakeTimeout: float | None = None,
-        closeHandshakeTimeout: float | None = None,
-        tcpNoDelay: bool | None = None,
-        perMessageCompressionAccept: Callable[..., Any] | None = None,
-        autoPingInterval: float | None = None,
-        autoPingTimeout: float | None = None,
-        autoPingSize: int | None = None,
-        autoPingRestartOnAnyTraffic: bool | None = None,
-        serveFlashSocketPolicy: bool | None = None,
-        flashSocketPolicy: str | None = None,
-        allowedOrigins: Sequence[str] | None = None,
-        allowNullOrigin: bool | None = None,
-        maxConnections: int | None = None,
-        trustXForwardedFor: int | None = None,
-        maxHandshakeSize: int | None = None,
-        maxHandshakeHeaders: int | None = None,
-        maxFragments: int | None = None,
-        writeBufferHighWater: int | None = None,
-        readAhead: int | None = None,
-        maxSendQueueSize: int | None = None,
-    ) -> None:
-        """Set options for the connections made from now on; None leaves an option as it is.
-
-        Raises:
-            InvalidArgument: a value may not be used. Then nothing was changed.
-        """
-
     def getConnectionCount() -> int:
         """Return how many connections there are, those in the opening handshake included."""
 
@@ -325,38 +292,4 @@ class IWebSocketClientChannelFactory(IWebSocketChannelFactory):
 
         Raises:
             InvalidArgument: the URL is none, or the subprotocols are no list.
-        """
-
-    def setProtocolOptions(
-        version: int | None = None,
-        utf8validateIncoming: bool | None = None,
-        acceptMaskedServerFrames: bool | None = None,
-        maskClientFrames: bool | None = None,
-        applyMask: bool | None = None,
-        maxFramePayloadSize: int | None = None,
-        maxMessagePayloadSize: int | None = None,
-        autoFragmentSize: int | None = None,
-        failByDrop: bool | None = None,
-        echoCloseCodeReason: bool | None = None,
-        serverConnectionDropTimeout: float | None = None,
-        openHandshakeTimeout: float | None = None,
-        closeHandshakeTimeout: float | None = None,
-        tcpNoDelay: bool | None = None,
-        perMessageCompressionOffers: Sequence[Any] | None = None,
-        perMessageCompressionAccept: Callable[..., Any] | None = None,
-        autoPingInterval: float | None = None,
-        autoPingTimeout: float | None = None,
-        autoPingSize: int | None = None,
-        autoPingRestartOnAnyTraffic: bool | None = None,
-        maxHandshakeSize: int | None = None,
-        maxHandshakeHeaders: int | None = None,
-        maxFragments: int | None = None,
-        writeBufferHighWater: int | None = None,
-        readAhead: int | None = None,
-        maxSendQueueSize: int | None = None,
-    ) -> None:
-        """Set options for the connections made from now on; None leaves an option as it is.
-
-        Raises:
-            InvalidArgument: a value may not be used. Then nothing was changed.
         """

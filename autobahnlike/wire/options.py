@@ -8,7 +8,7 @@ page of the documentation.
 A connection is given one ``Options``, frozen, when it is made. Defaults are safe: every buffer has a bound and every
 wait a deadline. 0 switches a limit or a deadline off, as in Autobahn.
 
-To add an option: add a field here, use it, and test it. Nothing else has to know.
+To add an option: add a field here, and its keyword in ``autobahnlike.websocket.factory``; use it, and test it.
 """
 
 from __future__ import annotations
