@@ -140,9 +140,12 @@ class WebSocketAdapterFactory:
         try:
             return self._running_loop()
         except RuntimeError:
-            if self.loop is None:
-                raise
-        return AsyncioLoop(self.loop)
+            # As in loop.run_until_complete(factory.shutdown()): not running yet, but known.
+            if self.loop is not None:
+                return AsyncioLoop(self.loop)
+            if self._asyncio_loop is not None:
+                return self._asyncio_loop
+            raise
 
 
 class WebSocketServerFactory(WebSocketAdapterFactory, protocol.WebSocketServerFactory):

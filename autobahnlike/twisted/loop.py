@@ -147,7 +147,8 @@ class TwistedLink:
     def finish(self) -> None:
         """Half-close plain TCP; TLS has no such thing."""
         # By its interface, because transports of tests have the method too, and do nothing in it.
-        if self.is_secure or not IHalfCloseableDescriptor.providedBy(self._transport):
+        half_closes = bool(IHalfCloseableDescriptor.providedBy(self._transport))
+        if self.is_secure or not half_closes:
             self._transport.loseConnection()
         elif self._paused:
             # Twisted forgets a half-close that it was asked for while a producer was paused.

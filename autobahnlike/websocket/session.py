@@ -101,11 +101,15 @@ class Session:
         self._lost = True
         self._writable = False
         self._cancel_timers()
-        if self.connection.reader is None:
-            # It never opened: whatever onConnect or onConnecting decides, there is nobody to tell.
+        never_opened = self.connection.reader is None
+        if never_opened:
+            # Whatever onConnect or onConnecting decides, there is nobody to tell.
             self._give_up_hook()
         self._fail_drain_waiters()
         self.connection.connection_lost(self.loop.now(), why)
+        if never_opened:
+            # If it was onConnect that dropped the connection, it has been taken for busy since it returned.
+            self._resume()
         self._arm_timer()
 
     def writing_paused(self) -> None:

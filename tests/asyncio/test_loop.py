@@ -123,8 +123,7 @@ class TestWaiting:
             await asyncio.sleep(0)
             assert give_up is not None
             give_up()
-            while len(asyncio.all_tasks()) > 1:
-                await asyncio.sleep(0)
+            await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()})
             assert len(seen) == 1
             assert outcomes == []
 

@@ -36,4 +36,4 @@ def test_address2str(address: Any, text: str) -> None:
 
 
 def test_sleep() -> None:
-    assert asyncio.run(sleep(0)) is None  # type: ignore[func-returns-value]
+    assert asyncio.run(sleep(0, "done")) == "done"

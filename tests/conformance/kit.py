@@ -252,7 +252,7 @@ class Kit(abc.ABC):
         return protocol, peer
 
     async def pair(self, server: Any = None, client: Any = None, **options: Any) -> Any:
-        """Connect our client to our server; returns the client's protocol, open. Options go to both where they apply."""
+        """Connect our client to our server, both with these options; returns the client's protocol, open."""
         where = await self.serve(server, **options)
         protocol = await self.connect(self.client_factory(client, **options), where)
         await self.within(protocol.is_open, "the connection is open")

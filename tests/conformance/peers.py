@@ -213,4 +213,5 @@ class TwistedPeer(RawPeer, Protocol):
 
     @property
     def unsent(self) -> int:
-        return len(self._transport.dataBuffer) - self._transport.offset + self._transport._tempDataLen
+        transport = self._transport
+        return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)

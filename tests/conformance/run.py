@@ -127,7 +127,7 @@ def main(loop: str, *names: str) -> None:
     elif loop == "twisted":
         from twisted.internet import epollreactor
 
-        epollreactor.install()
+        epollreactor.install()  # type: ignore[no-untyped-call]
         run_on_twisted(scenarios)
     else:
         from twisted.internet import asyncioreactor

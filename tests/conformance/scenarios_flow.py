@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from autobahnlike.exception import Disconnected
 from tests.conformance.kit import Kit
 from tests.conformance.peers import RawPeer
@@ -134,12 +136,9 @@ async def drained_fails_when_the_connection_is_lost(kit: Kit) -> None:
     await kit.sleep(0.05)
     peer.abort()
     for future in (waiting, None):
-        try:
+        with pytest.raises(Disconnected):
             await kit.within(future or protocol.drained(), "a failure")
-        except Disconnected:
-            await kit.client.wait("close")
-        else:
-            raise AssertionError("it was not lost")
+        await kit.client.wait("close")
     assert protocol.bufferedAmount == 0
 
 

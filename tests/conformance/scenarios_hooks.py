@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from autobahnlike.exception import Disconnected
 from tests.conformance.kit import Kit, Recording
 from tests.conformance.registry import scenario
@@ -37,7 +39,9 @@ async def every_hook_of_a_server_is_awaited_in_every_style(kit: Kit) -> None:
         where = await kit.serve(slow_class(kit, kit.Server, style, SERVER_HOOKS))
         peer = await kit.open_peer(where, wait=False)
         # All at once: nothing of it may be delivered before the hook before it has ended.
-        peer.send(peer.frame(PING, b"1"), peer.frame(PONG, b"2"), peer.frame(TEXT, b"3"), peer.frame(CLOSE, b"\x03\xe8"))
+        peer.send(
+            peer.frame(PING, b"1"), peer.frame(PONG, b"2"), peer.frame(TEXT, b"3"), peer.frame(CLOSE, b"\x03\xe8")
+        )
         await kit.server.wait("onClose ends")
         assert kit.server.names == begin_and_end(SERVER_HOOKS)
         assert kit.server.all("onMessage begins") == [(b"3", False)]
@@ -50,7 +54,9 @@ async def every_hook_of_a_client_is_awaited_in_every_style(kit: Kit) -> None:
     for style in kit.styles().values():
         kit.client.events.clear()
         _, peer = await kit.accept_client(slow_class(kit, kit.Client, style, hooks))
-        peer.send(peer.frame(PING, b"1"), peer.frame(PONG, b"2"), peer.frame(TEXT, b"3"), peer.frame(CLOSE, b"\x03\xe8"))
+        peer.send(
+            peer.frame(PING, b"1"), peer.frame(PONG, b"2"), peer.frame(TEXT, b"3"), peer.frame(CLOSE, b"\x03\xe8")
+        )
         await peer.read_close()
         peer.close()
         await kit.client.wait("onClose ends")
@@ -156,7 +162,9 @@ async def an_exception_in_on_connect_of_a_server_is_answered_with_500_and_tells_
         assert answer.startswith("HTTP/1.1 500 ")
         assert "secret" not in answer
         await kit.server.wait("close")
-        assert kit.server.events == [("close", False, 1006, 'connection was closed uncleanly ("Internal Server Error")')]
+        assert kit.server.events == [
+            ("close", False, 1006, 'connection was closed uncleanly ("Internal Server Error")')
+        ]
         kit.server.events.clear()
         ((text, error),) = kit.take_errors()
         assert "onConnect" in text
@@ -226,7 +234,7 @@ async def an_exception_in_on_close_is_only_logged(kit: Kit) -> None:
         peer = await kit.open_peer(await kit.listen(factory))
         peer.send_close(1000)
         await kit.server.wait("close", count)
-        await kit.until(lambda: not factory.countConnections, "the connection is forgotten")
+        await kit.until(lambda factory=factory: not factory.countConnections, "the connection is forgotten")  # type: ignore[misc]
         ((_, error),) = kit.take_errors()
         assert isinstance(error, ValueError)
 
@@ -290,6 +298,59 @@ async def messages_before_a_loss_are_delivered_behind_a_slow_hook(kit: Kit) -> N
 
 
 @scenario()
+async def a_hook_that_sends_to_a_peer_that_has_gone_is_not_an_error_to_be_logged(kit: Kit) -> None:
+    class Server(kit.Server):  # type: ignore[misc, name-defined]
+        async def onMessage(self, payload: bytes, isBinary: bool) -> None:
+            self.note("begin")
+            while True:
+                self.sendMessage(bytes(100000), True)
+                await self.drained()
+                await kit.sleep(0.001)
+
+    where = await kit.serve(Server)
+    for count in (1, 2, 3):
+        peer = await kit.open_peer(where)
+        peer.send_frame(TEXT, b"go!")
+        await kit.server.wait("begin", count)
+        await peer.read_frame()
+        peer.abort()
+        await kit.server.wait("close", count)
+
+
+@scenario()
+async def a_message_can_be_answered_although_a_close_frame_came_with_it(kit: Kit) -> None:
+    class Server(kit.Server):  # type: ignore[misc, name-defined]
+        async def onMessage(self, payload: bytes, isBinary: bool) -> None:
+            await kit.turns()
+            self.sendMessage(b"answer")
+
+    peer = await kit.open_peer(await kit.serve(Server))
+    peer.send(peer.frame(TEXT, b"question"), peer.frame(CLOSE, b"\x03\xe8"))
+    assert (await peer.read_frame()).payload == b"answer"
+    assert await peer.read_close() == (1000, "")
+    assert await kit.server.wait("close") == (True, 1000, None)
+
+
+@scenario()
+async def a_shutdown_during_an_async_on_connect_ends_it(kit: Kit) -> None:
+    class Server(kit.Server):  # type: ignore[misc, name-defined]
+        async def onConnect(self, request: Any) -> None:
+            self.note("connect")
+            try:
+                await kit.future()
+            finally:
+                self.note("cancelled")
+
+    factory = kit.server_factory(Server)
+    peer = await kit.open_peer(await kit.listen(factory), wait=False)
+    await kit.server.wait("connect")
+    await kit.within(factory.shutdown(), "the end of the shutdown")
+    assert await peer.read_rest() == b""
+    await kit.server.wait("cancelled")
+    assert sorted(kit.server.names) == ["cancelled", "close", "connect"]
+
+
+@scenario()
 async def a_hook_that_outlives_its_connection_for_too_long_is_cancelled(kit: Kit) -> None:
     class Server(kit.Server):  # type: ignore[misc, name-defined]
         async def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -306,7 +367,7 @@ async def a_hook_that_outlives_its_connection_for_too_long_is_cancelled(kit: Kit
     peer.close()
     await kit.server.wait("cancelled")
     await kit.server.wait("close")
-    # On asyncio a task that is cancelled ends in a later turn of the loop; it is not waited for, since it may refuse to.
+    # On asyncio a cancelled task ends in a later turn of the loop; it is not waited for, since it may refuse to.
     assert sorted(kit.server.names) == ["begin", "cancelled", "close", "connect", "open"]
     await kit.until(lambda: not factory.countConnections, "the connection is forgotten")
     ((text, error),) = kit.take_errors()
@@ -413,9 +474,5 @@ async def is_open_fails_when_the_connection_never_opens(kit: Kit) -> None:
         waiting = None if asked_late else protocol.is_open
         peer.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         await kit.client.wait("close", 1 + asked_late)
-        try:
+        with pytest.raises(Disconnected, match=r"\[403\]: Forbidden"):
             await kit.within(waiting or protocol.is_open, "a failure")
-        except Disconnected as error:
-            assert "[403]: Forbidden" in str(error)
-        else:
-            raise AssertionError("it is not open")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from autobahnlike.exception import InvalidArgument
 from autobahnlike.websocket.types import ConnectingRequest, ConnectionAccept, ConnectionDeny
 from tests.conformance.kit import Kit, request, response
@@ -170,7 +172,9 @@ async def on_connecting_may_ask_for_something_else(kit: Kit) -> None:
 
         class Client(kit.Client):  # type: ignore[misc, name-defined]
             def onConnecting(self, transport_details: Any) -> Any:
-                self.note("connecting", transport_details.peer, transport_details.is_secure, transport_details.is_server)
+                self.note(
+                    "connecting", transport_details.peer, transport_details.is_secure, transport_details.is_server
+                )
                 return ConnectingRequest("other.example", 99, "/elsewhere", {"X-My": "own"}, protocols=["mine"])
 
         class AsyncClient(Client):
@@ -206,7 +210,10 @@ async def a_client_that_is_refused_says_so(kit: Kit) -> None:
     where, accepted = await kit.listen_raw()
     for answer, reason in (
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "WebSocket connection upgrade failed [403]: Forbidden"),
-        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!", "WebSocket connection upgrade failed [404]: Not Found"),
+        (
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!",
+            "WebSocket connection upgrade failed [404]: Not Found",
+        ),
     ):
         kit.client.events.clear()
         await kit.connect(kit.client_factory(), where)
@@ -289,12 +296,8 @@ async def a_server_may_show_a_page_of_its_own(kit: Kit) -> None:
 
 @scenario()
 async def an_opening_handshake_that_takes_too_long_is_given_up(kit: Kit) -> None:
-    told = (
-        False,
-        1006,
-        "connection was closed uncleanly "
-        '("WebSocket opening handshake timeout (peer did not finish the opening handshake in time)")',
-    )
+    why = "WebSocket opening handshake timeout (peer did not finish the opening handshake in time)"
+    told = (False, 1006, f'connection was closed uncleanly ("{why}")')
     where = await kit.serve(openHandshakeTimeout=0.05)
     for count, sent in enumerate((b"", b"GET / HTTP/1.1\r\n"), 1):
         peer = await kit.open_raw(where)
@@ -360,18 +363,11 @@ async def options_that_may_not_be_are_refused_at_once_and_change_nothing(kit: Ki
         {"allowedOrigins": "*"},
         {"perMessageCompressionAccept": 5},
     ):
-        try:
+        with pytest.raises(InvalidArgument):
             factory.setProtocolOptions(closeHandshakeTimeout=77, **options)
-        except InvalidArgument:
-            assert factory.closeHandshakeTimeout != 77
-        else:
-            raise AssertionError(options)
-    try:
+        assert factory.closeHandshakeTimeout != 77
+    with pytest.raises(TypeError):
         factory.setProtocolOptions(no_such_option=1)
-    except TypeError:
-        pass
-    else:
-        raise AssertionError("an unknown option")
 
 
 @scenario()
@@ -388,10 +384,11 @@ async def an_option_on_the_protocol_that_may_not_be_ends_only_its_connection(kit
 
 @scenario()
 async def permessage_deflate_is_agreed_on_unless_it_is_switched_off(kit: Kit) -> None:
+    no_offers: dict[str, Any] = {"perMessageCompressionOffers": []}
     for server_options, client_options, agreed in (
         ({}, {}, True),
         ({"perMessageCompressionAccept": lambda offers: None}, {}, False),
-        ({}, {"perMessageCompressionOffers": []}, False),
+        ({}, no_offers, False),
     ):
 
         class Server(kit.Server):  # type: ignore[misc, name-defined]

@@ -19,7 +19,12 @@ WARNINGS = ("-W", "error::ResourceWarning", "-W", "error::RuntimeWarning")
 ROOT = Path(__file__).resolve().parents[2]
 
 load()
-CASES = [pytest.param(loop, each.name, id=f"{loop}-{each.name}") for loop in LOOPS for each in SCENARIOS.values() if loop in each.loops]
+CASES = [
+    pytest.param(loop, each.name, id=f"{loop}-{each.name}")
+    for loop in LOOPS
+    for each in SCENARIOS.values()
+    if loop in each.loops
+]
 
 
 class Runs:
@@ -66,7 +71,7 @@ def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
     wanted: dict[str, list[str]] = {}
     for item in request.session.items:
         if isinstance(item, pytest.Function) and item.function is test_scenario:
-            wanted.setdefault(item.callspec.params["loop"], []).append(item.callspec.params["name"])
+            wanted.setdefault(str(item.callspec.params["loop"]), []).append(str(item.callspec.params["name"]))
     started = Runs(wanted)
     yield started
     started.stop()

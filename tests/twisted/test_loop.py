@@ -1,5 +1,8 @@
 """A reactor and a transport as the shared code wants them."""
 
+# Much of Twisted is not annotated.
+# mypy: disable-error-code="no-untyped-call"
+
 from __future__ import annotations
 
 import asyncio
@@ -22,9 +25,10 @@ from autobahnlike.twisted.loop import TwistedLink, TwistedLoop, exception_of
 def logged() -> Iterator[list[dict[str, Any]]]:
     """What is logged meanwhile."""
     events: list[dict[str, Any]] = []
-    globalLogPublisher.addObserver(events.append)
+    publisher: Any = globalLogPublisher
+    publisher.addObserver(events.append)
     yield events
-    globalLogPublisher.removeObserver(events.append)
+    publisher.removeObserver(events.append)
 
 
 class Waiting:
@@ -170,7 +174,7 @@ class TestErrors:
         try:
             raise ValueError
         except ValueError:
-            failure = Failure()
+            failure: Any = Failure()
         assert exception_of(failure).__traceback__ is not None
         failure.value.__traceback__ = None
         assert exception_of(failure).__traceback__ is not None
@@ -239,6 +243,12 @@ class HalfCloseable(Transport):
 
     def abortConnection(self) -> None:
         self.calls.append("abort")
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """For the interface."""
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        """For the interface."""
 
 
 class Session:

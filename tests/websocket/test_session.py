@@ -338,6 +338,19 @@ class TestHooks:
         assert end.names() == ["connect", "close"]
         assert failures == [Disconnected]
 
+    def test_sending_to_a_peer_that_has_gone_is_no_failure_of_a_hook(self) -> None:
+        class Server(Slow):
+            async def onMessage(self, payload: bytes, isBinary: bool) -> Any:
+                await Slow.onMessage(self, payload, isBinary)
+                self.sendMessage(b"answer")
+
+        end = End(Server).open()
+        end.receive(end.frame(TEXT, b"question"))
+        end.session.connection_lost()
+        end.protocol.waiting[0].callback(None)
+        assert end.names() == ["message", "close"]
+        assert end.loop.failures == []
+
     def test_what_failed_to_be_awaited_because_it_is_ours_is_not_hidden(self) -> None:
         """An error in what follows a hook comes out of the read, as any error of ours would."""
 
@@ -386,6 +399,20 @@ class TestHooks:
         assert len(cancelled) == 1
         assert end.names() == ["close"]
         assert end.loop.failures == []
+
+    def test_on_connect_is_cancelled_when_it_drops_the_connection_and_goes_on(self) -> None:
+        cancelled: list[Any] = []
+
+        class Server(NotingServer):
+            def onConnect(self, request: Any) -> Any:
+                self.dropConnection(abort=True)
+                return Deferred(cancelled.append)
+
+        end = End(Server).connect()
+        end.receive(REQUEST)
+        end.session.connection_lost()
+        assert len(cancelled) == 1
+        assert end.names() == ["close"]
 
     def test_on_connect_is_cancelled_when_it_takes_too_long(self) -> None:
         cancelled: list[Any] = []

@@ -46,7 +46,9 @@ def factories(module: ModuleType) -> tuple[Any, Any]:
 async def main() -> None:
     server, client = factories(autobahnlike.twisted.websocket)
     listening = reactor.listenTCP(0, server, interface="127.0.0.1")
-    await (await TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port).connect(client)).is_closed
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getHost().port)
+    connected: Any = await endpoint.connect(client)
+    await connected.is_closed
 
     async def on_asyncio() -> None:
         server, client = factories(autobahnlike.asyncio.websocket)

@@ -1,5 +1,7 @@
-"""All four callbacks on Twisted, in the shape of Autobahn's programming guide; the port is the first argument,
-the time-out of closing handshakes may be the second."""
+"""All four callbacks on Twisted, in the shape of Autobahn's programming guide.
+
+The first argument is the port; the second may be the time-out of closing handshakes.
+"""
 
 from __future__ import annotations
 
