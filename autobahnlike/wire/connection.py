@@ -88,7 +88,6 @@ class Connection:
         "_dropped",
         "_handler",
         "_initiated",
-        "_is_secure",
         "_keepalive",
         "_now",
         "_on_deadline",
@@ -144,7 +143,6 @@ class Connection:
         self.handshake_octets_received = 0
         self.handshake_octets_sent = 0
         self._handler = handler
-        self._is_secure = is_secure
         self._now = now
         masked = options.mask_server_frames if is_server else options.mask_client_frames
         self.output = OutputQueue(
@@ -536,10 +534,10 @@ class Connection:
             return
         self._reader = None
         skip, rest = reader.abandon()
-        self._seeker = seeker = CloseSeeker(skip, self._close_frame)
+        self._seeker = seeker = None if skip is None else CloseSeeker(skip, self._close_frame)
         then(*arguments)
         # Unless that has dropped the connection.
-        if self._seeker is seeker:
+        if seeker is not None and self._seeker is seeker:
             seeker.feed(rest)
 
     def _seek_close(self, error: RemoteProtocolError) -> None:
@@ -612,9 +610,8 @@ class Connection:
         elif self.state is State.OPEN:
             self.failure = f"I failed the WebSocket connection: {error.reason}"
             self._send_close(error.close_code, error.reason)
-            if self.is_server and not self._is_secure:
-                # The server closes the TCP connection without waiting for an answer (section 7.1.7). One that comes all
-                # the same is heard; over TLS, which cannot be half-closed, only if we wait for it.
+            if self.is_server and self._seeker is None:
+                # No answer will come, or could be found: the server closes the TCP connection (section 7.1.7).
                 self._disconnect = Disconnect.FINISH
 
     # -- Sending
@@ -764,11 +761,14 @@ class Connection:
             return
         self._now = now
         self._ahead.forget()
+        # A closing handshake that is complete stays so (section 7.1.4), and a refusal its own reason.
+        report = (self._dropped, self.failure) if self.state is State.DISCONNECTING else (True, why)
         if abort or self._disconnect is Disconnect.ABORT:
             self._drop(why)
         else:
             self._stop(why)
             self._finish(Disconnect.CLOSE)
+        self._dropped, self.failure = report
 
     def _drop(self, why: str) -> None:
         self._stop(why)

@@ -184,7 +184,9 @@ class MessageReader:
         """Parse no more, and forget what was received.
 
         Returns:
-            What a ``CloseSeeker`` has to skip first, and what it is to be fed with.
+            What a ``CloseSeeker`` has to skip first, in bytes, and what it is to be fed with. None instead of bytes to
+            skip if there is nothing to seek, because it was a close frame that broke the protocol, or the end of the
+            frame that did cannot be found.
         """
         self.halted = True
         rest = self._data[self._position :]
@@ -299,7 +301,7 @@ class MessageReader:
                 raise FrameError("server frame is masked" if masked else "client frame is not masked")
         except RemoteProtocolError:
             self._position = start
-            self._skip = length
+            self._skip = None if first_byte & 0x0F == CLOSE else length
             raise
 
     def _check_control(self, first_byte: int, length: int) -> None:
@@ -412,18 +414,17 @@ class CloseSeeker:
     """Skips frames until a close frame; what a failed connection reads with.
 
     Args:
-        skip: bytes left of the frame that broke the protocol, or None if the stream cannot be followed: then everything
-            is skipped, for ever.
+        skip: bytes left of the frame that broke the protocol.
         on_close: called with the payload of the close frame.
     """
 
     __slots__ = ("_data", "_done", "_on_close", "_skip")
 
-    def __init__(self, skip: int | None, on_close: Callable[[bytes], None]) -> None:
-        self._skip = skip or 0
+    def __init__(self, skip: int, on_close: Callable[[bytes], None]) -> None:
+        self._skip = skip
         self._on_close = on_close
         self._data = b""
-        self._done = skip is None
+        self._done = False
 
     def feed(self, data: bytes) -> None:
         """Skip what was received, or find the close frame in it."""

@@ -391,7 +391,22 @@ class TestDropping:
         side = opened()
         side.connection.drop(0, "first")
         side.connection.drop(0, "second", abort=False)
-        side.assert_dropped("second")
+        side.assert_dropped("first")
+
+    def test_a_closing_handshake_that_is_complete_stays_clean(self) -> None:
+        side = opened()
+        side.receive(side.close_frame(1000, b"bye"))
+        side.connection.drop(0)
+        assert side.asked() is Disconnect.ABORT
+        side.lose()
+        assert side.closed == (True, 1000, "bye")
+
+    def test_a_refusal_keeps_its_reason(self) -> None:
+        side = undecided(True)
+        side.connection.refuse(b"HTTP/1.1 403 Forbidden\r\n\r\n", "not you", 0)
+        side.connection.drop(0)
+        side.lose()
+        assert side.closed == (False, 1006, 'connection was closed uncleanly ("not you")')
 
     @both_roles
     def test_during_the_opening_handshake(self, is_server: bool) -> None:
@@ -400,3 +415,23 @@ class TestDropping:
         side.connection.drop(0, "changed my mind")
         side.receive(side.frame(TEXT, b"ignored"))
         side.assert_dropped("changed my mind")
+
+
+class TestServerThatFails:
+    """Who ends the TCP connection when a server has failed the WebSocket connection."""
+
+    def test_an_answer_is_waited_for(self) -> None:
+        side = opened()
+        side.receive(side.frame(3, b"reserved"))
+        assert side.asked() is Disconnect.NO
+        side.receive(side.close_frame(1002))
+        assert side.asked() is Disconnect.FINISH
+        side.lose()
+        assert side.closed == (True, 1002, None)
+
+    @pytest.mark.parametrize("broken", [b"\x88\xfe\x00\x7e", b"\x82\xff" + b"\xff" * 8], ids=["close", "length"])
+    def test_none_if_none_can_come(self, broken: bytes) -> None:
+        side = opened()
+        side.receive(broken + b"mask")
+        assert [frame.opcode for frame in side.sent()] == [CLOSE]
+        assert side.asked() is Disconnect.FINISH
