@@ -85,7 +85,8 @@ class WebSocketFactory:
     url: str | None = None
     isSecure: bool = False
     host: str = "localhost"
-    port: int | str = 80
+    # A number, or the path of a Unix domain socket; a union would make every caller of connectTCP tell them apart.
+    port: Any = 80
     resource: str = "/"
     path: str = "/"
     countConnections: int = 0
