@@ -32,6 +32,9 @@ _WRITE_SIZE = 262144
 
 _INTERNAL_ERROR = 1011
 
+# Seconds after which a hook that holds up messages is worth a warning.
+_LONG = 10.0
+
 
 class Session:
     """The common part of ``ServerSession`` and ``ClientSession``.
@@ -60,6 +63,9 @@ class Session:
         self._disconnect = Disconnect.NO
         self._cancel_hook: Callable[[], object] | None = None
         self._hook = ""
+        self._hook_seen: Callable[[], object] | None = None
+        self._hook_seen_at = 0.0
+        self._has_warned = False
         self._drain_waiters: list[Any] = []
         self._lost = False
         self._closed = False
@@ -197,6 +203,7 @@ class Session:
 
     def _wake(self) -> None:
         self._timer = None
+        self._warn_of_endless_hook()
         self._corked = True
         try:
             self.connection.handle_timeout(self.loop.now())
@@ -205,6 +212,27 @@ class Session:
             self.pump()
             # Also when the transport is gone: a hook that does not end has a deadline then.
             self._arm_timer()
+
+    def _warn_of_endless_hook(self) -> None:
+        """Say so if one hook has held up what was received since the timer fired last, ten seconds ago or more.
+
+        That is what becomes of a hook that loops for as long as the connection lives, and nothing else shows it.
+        """
+        hook = self._cancel_hook
+        now = self.loop.now()
+        if hook is None or hook is not self._hook_seen:
+            self._hook_seen = hook
+            self._hook_seen_at = now
+        elif now - self._hook_seen_at >= _LONG and not self._has_warned and self.connection.buffered:
+            self._has_warned = True
+            self.protocol.log.warn(
+                "{hook} of {protocol} has been running for {seconds:.0f} seconds or more, and what {peer} has sent "
+                "waits for it to finish; what is to go on for as long as the connection does has to be a task of its own",
+                hook=self._hook,
+                protocol=type(self.protocol).__name__,
+                seconds=now - self._hook_seen_at,
+                peer=self.link.peer,
+            )
 
     def _cancel_timers(self) -> None:
         for timer in (self._timer, self._turn):

@@ -92,3 +92,29 @@ def test_disconnected_from_another_connection_is() -> None:
     end = End(Forwarding).open()
     end.receive(end.frame(TEXT, b"hi"))
     assert len(end.loop.failures) == 1
+
+
+class Endless(NotingServer):
+    async def onOpen(self) -> None:
+        await Deferred()
+
+
+def test_a_hook_that_holds_up_messages_for_long_is_warned_of_once() -> None:
+    end = End(Endless).open()
+    end.advance(25)
+    assert end.log.warnings == [], "nothing waits for it"
+    for _ in range(5):
+        end.receive(end.frame(TEXT, b"hi"))
+        end.advance(15)
+    (warning,) = end.log.warnings
+    assert warning.startswith("onOpen of Endless has been running for ")
+
+
+def test_one_that_ends_is_not() -> None:
+    end = End(SlowEcho).open()
+    for _ in range(10):
+        end.receive(end.frame(TEXT, b"hi"), end.frame(TEXT, b"hi"))
+        end.advance(9)
+        end.protocol.gate.callback(None)
+        end.protocol.gate.callback(None)
+    assert end.log.warnings == []
