@@ -227,7 +227,7 @@ class Session:
             self._has_warned = True
             self.protocol.log.warn(
                 "{hook} of {protocol} has been running for {seconds:.0f} seconds or more, and what {peer} has sent "
-                "waits for it to finish; what is to go on for as long as the connection does has to be a task of its own",
+                "waits for it to finish; what goes on for as long as the connection does has to be a task of its own",
                 hook=self._hook,
                 protocol=type(self.protocol).__name__,
                 seconds=now - self._hook_seen_at,
