@@ -16,6 +16,9 @@ __all__ = ("AsyncioLink", "AsyncioLoop")
 
 _log = logging.getLogger("autobahnlike")
 
+# Bytes up to which joining chunks costs less than a system call for each.
+_JOIN = 65536
+
 
 class AsyncioLoop:
     """An event loop as an ``EventLoop``.
@@ -92,10 +95,14 @@ class AsyncioLink:
 
     def write(self, chunks: Sequence[bytes | bytearray | memoryview]) -> None:
         """Write."""
+        # Not with writelines: that of Python 3.12 and 3.13, up to some maintenance release, never calls pause_writing.
         if len(chunks) == 1:
             self._transport.write(chunks[0])
+        elif sum(map(len, chunks)) <= _JOIN:
+            self._transport.write(b"".join(chunks))
         else:
-            self._transport.writelines(chunks)
+            for chunk in chunks:
+                self._transport.write(chunk)
 
     def finish(self) -> None:
         """Half-close plain TCP; TLS has no such thing."""

@@ -50,6 +50,10 @@ __all__ = ("Connection", "Disconnect", "Handler")
 # How long the other side has to end the TCP connection after we have ended ours, if there is no time-out to go by.
 _LINGER = 5.0
 
+# How long a server that has failed a connection waits for the answer to its close frame, which is not owed, before it
+# ends its side of the TCP connection.
+_ANSWER = 1.0
+
 
 class Connection:
     """One side of one WebSocket connection.
@@ -610,9 +614,14 @@ class Connection:
         elif self.state is State.OPEN:
             self.failure = f"I failed the WebSocket connection: {error.reason}"
             self._send_close(error.close_code, error.reason)
-            if self.is_server and self._seeker is None:
-                # No answer will come, or could be found: the server closes the TCP connection (section 7.1.7).
-                self._disconnect = Disconnect.FINISH
+            if self.is_server:
+                # The server closes the TCP connection (section 7.1.7); at once if no answer will come, or be found.
+                if self._seeker is None:
+                    self._end_unanswered(0)
+                else:
+                    timeout = self.options.close_handshake_timeout
+                    wait = min(_ANSWER, timeout / 2) if timeout else _ANSWER
+                    self._set_deadline(wait, partial(self._end_unanswered, wait))
 
     # -- Sending
 
@@ -807,6 +816,10 @@ class Connection:
 
     def _opening_overdue(self) -> None:
         self._drop("WebSocket opening handshake timeout (peer did not finish the opening handshake in time)")
+
+    def _end_unanswered(self, waited: float) -> None:
+        self._disconnect = Disconnect.FINISH
+        self._set_deadline(max(self.options.close_handshake_timeout - waited, 0), self._closing_overdue)
 
     def _closing_overdue(self) -> None:
         self._drop(

@@ -29,6 +29,9 @@ _UNLIMITED = 1 << 63
 # "the most significant bit MUST be 0" (section 5.2)
 _MAX_LENGTH = (1 << 63) - 1
 
+# What is left of a frame that nobody will wait for the end of
+_ENDLESS = 1 << 32
+
 # After this many frames, or this much inflated data, in one read the reader halts once, so that one connection cannot
 # keep the loop to itself: 4096 small frames are some ten milliseconds, as are four megabytes of inflation.
 FRAMES_PER_TURN = 4096
@@ -185,8 +188,8 @@ class MessageReader:
 
         Returns:
             What a ``CloseSeeker`` has to skip first, in bytes, and what it is to be fed with. None instead of bytes to
-            skip if there is nothing to seek, because it was a close frame that broke the protocol, or the end of the
-            frame that did cannot be found.
+            skip if there is nothing to seek, because it was a close frame that broke the protocol, or the frame that
+            did has no end that could be found.
         """
         self.halted = True
         rest = self._data[self._position :]
@@ -301,7 +304,7 @@ class MessageReader:
                 raise FrameError("server frame is masked" if masked else "client frame is not masked")
         except RemoteProtocolError:
             self._position = start
-            self._skip = None if first_byte & 0x0F == CLOSE else length
+            self._skip = None if first_byte & 0x0F == CLOSE or length > _ENDLESS else length
             raise
 
     def _check_control(self, first_byte: int, length: int) -> None:

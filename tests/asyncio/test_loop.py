@@ -205,7 +205,13 @@ class TestLink:
         link.write([b"a"])
         link.write([bytearray(b"b"), memoryview(b"c")])
         assert transport.data == b"abc"
-        assert transport.calls[1:] == ["write", "writelines"]
+        assert transport.calls[1:] == ["write", "write"]
+
+    def test_large_chunks_are_not_joined(self) -> None:
+        transport = Transport()
+        AsyncioLink(transport, 1000).write([b"header", bytes(100_000)])
+        assert transport.data == b"header" + bytes(100_000)
+        assert transport.calls[1:] == ["write", "write"]
 
     @pytest.mark.parametrize(("half_closes", "call"), [(True, "eof"), (False, "close")])
     def test_half_closing(self, half_closes: bool, call: str) -> None:

@@ -423,13 +423,41 @@ class TestServerThatFails:
     def test_an_answer_is_waited_for(self) -> None:
         side = opened()
         side.receive(side.frame(3, b"reserved"))
+        side.advance(0.9)
         assert side.asked() is Disconnect.NO
         side.receive(side.close_frame(1002))
         assert side.asked() is Disconnect.FINISH
         side.lose()
         assert side.closed == (True, 1002, None)
 
-    @pytest.mark.parametrize("broken", [b"\x88\xfe\x00\x7e", b"\x82\xff" + b"\xff" * 8], ids=["close", "length"])
+    def test_but_not_for_long(self) -> None:
+        side = opened()
+        side.receive(side.frame(3, b"reserved"))
+        side.advance(1)
+        assert side.asked() is Disconnect.FINISH
+        side.advance(3.9)
+        assert side.asked() is Disconnect.FINISH
+        side.advance(0.2)
+        assert side.asked() is Disconnect.ABORT
+
+    def test_nor_longer_than_for_a_closing_handshake(self) -> None:
+        side = opened(close_handshake_timeout=0.4)
+        side.receive(side.frame(3, b"reserved"))
+        side.advance(0.2)
+        assert side.asked() is Disconnect.FINISH
+        side.advance(0.2)
+        assert side.asked() is Disconnect.ABORT
+
+    def test_an_answer_in_time_though_our_side_is_ended(self) -> None:
+        side = opened(close_handshake_timeout=0)
+        side.receive(side.frame(3, b"reserved"))
+        side.advance(100)
+        assert side.asked() is Disconnect.FINISH
+        side.receive(side.close_frame(1002))
+        side.lose()
+        assert side.closed == (True, 1002, None)
+
+    @pytest.mark.parametrize("broken", [b"\x88\xfe\x00\x7e", b"\x82\xff" + b"\xff" * 8, b"\x82\xff\x7f" + b"\xff" * 7])
     def test_none_if_none_can_come(self, broken: bytes) -> None:
         side = opened()
         side.receive(broken + b"mask")

@@ -351,7 +351,7 @@ class TestLimits:
     def test_a_larger_one_is_refused_at_its_header(self, is_server: bool, claim: int) -> None:
         got = Received(is_server, max_message_size=1000)
         skip, rest = got.fails(MessageTooBig, "over the limit of 1000$", got.frame(BINARY, b"x", claim=claim))
-        assert (skip, rest[-1:], len(rest)) == (claim, rest[:1], 1)
+        assert (skip, rest[-1:], len(rest)) == (claim if claim < 1 << 32 else None, rest[:1], 1)
 
     @pytest.mark.parametrize("claim", [16 * 1024 * 1024 + 1, 64 * 1024 * 1024, (1 << 63) - 1])
     def test_the_default_is_a_limit(self, claim: int) -> None:
