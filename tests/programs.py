@@ -73,8 +73,16 @@ class Program:
         return output
 
     def interrupt(self) -> str:
-        """Stop it as Ctrl-C does; see ``finish``."""
+        """Stop it as Ctrl-C does; see ``finish``.
+
+        Once may not be enough: when a signal arrives just before asyncio's loop goes to sleep, Python notices it only
+        when something else wakes the loop.
+        """
         self.process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
         return self.finish()
 
 

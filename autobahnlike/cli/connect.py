@@ -112,7 +112,7 @@ async def _converse(factory: WebSocketClientFactory, context: ssl.SSLContext | N
 
     loop = asyncio.get_running_loop()
     # Before the first byte is sent: a signal that comes as soon as there is something to see closes cleanly.
-    on_first_signal(lambda: loop.call_soon_threadsafe(interrupt))
+    on_first_signal(lambda: loop.call_soon_threadsafe(interrupt), loop)
     try:
         await connecting
         await conversation.is_open

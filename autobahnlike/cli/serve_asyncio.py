@@ -57,7 +57,7 @@ def _loop_factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(sockets: list[socket.socket], name: str) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    on_first_signal(lambda: loop.call_soon_threadsafe(stopped.set))
+    on_first_signal(lambda: loop.call_soon_threadsafe(stopped.set), loop)
     factory = WebSocketServerFactory()
     factory.protocol = EchoServer
     urls = list(map(url_of, sockets))

@@ -60,11 +60,12 @@ def serve(listen: str, loop: str) -> None:
         failures.append(failure.value)
         reactor.stop()
 
+    # When the reactor has made sure that it wakes up for signals. Its own handlers answer a second Ctrl-C with a
+    # traceback.
+    reactor.callWhenRunning(on_first_signal, lambda: reactor.callFromThread(reactor.stop))
     # Only a running reactor can be stopped.
     reactor.callWhenRunning(lambda: listening.addCallbacks(announce_ports, failed))
-    # Twisted's own handlers answer a second Ctrl-C with a traceback.
-    on_first_signal(lambda: reactor.callFromThread(reactor.stop))
-    reactor.run(installSignalHandlers=False)
+    reactor.run()
     if failures:
         raise CommandFailed(f"cannot listen on {listen}: {failures[0]}")
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Callable
-from types import FrameType
 
 __all__ = ("on_first_signal",)
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-def on_first_signal(stop: Callable[[], object]) -> None:
+
+def on_first_signal(stop: Callable[[], object], loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Call a function on the first SIGINT or SIGTERM; the second one ends the process at once.
-
-    ``signal.signal`` and not ``loop.add_signal_handler``, which Windows does not have.
 
     Args:
         stop: has to be safe to be called at any time, as ``loop.call_soon_threadsafe`` is.
+        loop: the asyncio loop that runs, if one does. Without its help a signal that comes just before the loop goes to
+            sleep is noticed when something else wakes it; Twisted's reactors help anyway.
     """
-    signals = (signal.SIGINT, signal.SIGTERM)
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        for each in signals:
+    def first() -> None:
+        for each in _SIGNALS:
+            if loop is not None:
+                loop.remove_signal_handler(each)
             signal.signal(each, signal.SIG_DFL)
         stop()
 
-    for each in signals:
-        signal.signal(each, handle)
+    if loop is not None:
+        try:
+            for each in _SIGNALS:
+                loop.add_signal_handler(each, first)
+            return
+        except NotImplementedError:
+            # Windows
+            loop = None
+    for each in _SIGNALS:
+        signal.signal(each, lambda number, frame: first())
