@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
 
 # No deadline: no test depends on the speed of the machine.
 settings.register_profile("autobahnlike", deadline=None)
 settings.load_profile("autobahnlike")
+
+# A shell without job control starts what it runs in the background with SIGINT ignored, and that is inherited:
+# programmes that are to be stopped with Ctrl-C here would not notice it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

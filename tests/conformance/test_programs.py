@@ -71,10 +71,11 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     Once may not be enough: when a signal arrives just before asyncio's loop goes to sleep, Python notices it only when
     something else wakes the loop.
     """
-    while process.poll() is None:
+    for _ in range(5):
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(5)
+            return
 
 
 def the_end(process: subprocess.Popen[str]) -> str:
