@@ -444,6 +444,7 @@ class Connection:
         self._deadline = None
         rest = self._opening.rest if self._opening is not None else b""
         self._opening = None
+        self._busy = True
         self.codec = codec
         self._keepalive.start(self._now)
         self.reader = self._reader = MessageReader(

@@ -138,6 +138,16 @@ class TestOpeningHandshake:
         server.lose()
         assert server.closed[:2] == (False, 1006)
 
+    def test_it_is_paused_though_delivery_was_resumed_before(self) -> None:
+        server = undecided()
+        server.handler.opens = False
+        server.resume()
+        server.receive(server.frame(TEXT, b"early"))
+        server.handler.accept()
+        assert server.messages == []
+        server.resume()
+        assert server.messages == [b"early"]
+
     def test_the_handler_may_refuse(self) -> None:
         server = undecided()
         server.connection.refuse(refuse_response(403), "not you", 0)
