@@ -244,8 +244,9 @@ class TestBounds:
                 data += frame(2, part, mask=MASK)
         data += noise
         # An unfinished message, one that was read ahead, what may be read ahead beside it, what one read brings, and
-        # the beginning of a control frame.
-        bound = limit + limit + read_ahead + step + 64 + 131
+        # the beginning of a control frame. If it is a violation that was read ahead last, the close frame behind it is
+        # read too.
+        bound = limit + limit + read_ahead + step + 64 + 131 + 64 + 125
         for start in range(0, len(data), step):
             if not side.connection.wants_read:
                 if side.connection.state is State.CONNECTING:
