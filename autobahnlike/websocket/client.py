@@ -25,10 +25,8 @@ class ClientSession(Session):
 
     def start(self) -> None:
         """Ask the application what to ask the server for, and send the request."""
-        self._corked = True
-        self._run_hook("onConnecting", (self.protocol.transport_details,), self._send_request, self._connecting_failed)
-        self._corked = False
-        self.pump()
+        details = (self.protocol.transport_details,)
+        self._drive(self._run_hook, "onConnecting", details, self._send_request, self._connecting_failed)
 
     def on_response(self, acceptance: Acceptance) -> None:
         """The server agreed: check what it says of compression, and tell the application."""

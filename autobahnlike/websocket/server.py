@@ -35,15 +35,8 @@ class ServerSession(Session):
     protocol: WebSocketServerProtocol
     _opening: Opening | None = None
 
-    def _make_connection(self) -> Connection:
-        return Connection(
-            self,
-            self.options,
-            is_server=True,
-            now=self.loop.now(),
-            is_secure=self.link.is_secure,
-            external_port=self.protocol.factory.externalPort,
-        )
+    def _make_connection(self, external_port: int | None = None) -> Connection:
+        return super()._make_connection(self.protocol.factory.externalPort)
 
     def on_request(self, opening: Opening) -> None:
         """A client asks for a WebSocket: ask the application."""

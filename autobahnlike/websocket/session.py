@@ -70,13 +70,14 @@ class Session:
         self._lost = False
         self._closed = False
 
-    def _make_connection(self) -> Connection:
+    def _make_connection(self, external_port: int | None = None) -> Connection:
         return Connection(
             self,
             self.options,
             is_server=self.is_server,
             now=self.loop.now(),
             is_secure=self.link.is_secure,
+            external_port=external_port,
         )
 
     def start(self) -> None:
@@ -89,12 +90,7 @@ class Session:
         """The peer sent something."""
         if self.options.log_octets:
             self._log_octets("received", data)
-        self._corked = True
-        try:
-            self.connection.receive_data(data, self.loop.now())
-        finally:
-            self._corked = False
-            self.pump()
+        self._drive(self.connection.receive_data, data, self.loop.now())
 
     def connection_lost(self, why: str | None = None) -> None:
         """The transport is gone.
@@ -128,14 +124,18 @@ class Session:
         if self._lost:
             return
         self._writable = True
+        self._drive(self.connection.writing_resumed, self.loop.now())
+
+    # -- What the core wants done
+
+    def _drive(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Make a call in which the application may send, and write all that it has sent at once."""
         self._corked = True
         try:
-            self.connection.writing_resumed(self.loop.now())
+            call(*arguments)
         finally:
             self._corked = False
             self.pump()
-
-    # -- What the core wants done
 
     def pump(self) -> None:
         """Do what the core wants done now. Called after everything that may have changed something."""
@@ -181,12 +181,7 @@ class Session:
 
     def _take_turn(self) -> None:
         self._turn = None
-        self._corked = True
-        try:
-            self.connection.resume_reading(self.loop.now())
-        finally:
-            self._corked = False
-            self.pump()
+        self._drive(self.connection.resume_reading, self.loop.now())
 
     def _arm_timer(self) -> None:
         """Have a timer that fires no later than the core's deadline.
@@ -204,14 +199,9 @@ class Session:
     def _wake(self) -> None:
         self._timer = None
         self._warn_of_endless_hook()
-        self._corked = True
-        try:
-            self.connection.handle_timeout(self.loop.now())
-        finally:
-            self._corked = False
-            self.pump()
-            # Also when the transport is gone: a hook that does not end has a deadline then.
-            self._arm_timer()
+        self._drive(self.connection.handle_timeout, self.loop.now())
+        # Also when the transport is gone: a hook that does not end has a deadline then.
+        self._arm_timer()
 
     def _warn_of_endless_hook(self) -> None:
         """Say so if one hook has held up what was received since the timer fired last, ten seconds ago or more.
@@ -340,12 +330,7 @@ class Session:
 
     def _hook_settled(self, then: Callable[[Any], None], value: Any) -> None:
         self._cancel_hook = None
-        self._corked = True
-        try:
-            then(value)
-        finally:
-            self._corked = False
-            self.pump()
+        self._drive(then, value)
 
     def _give_up_hook(self) -> None:
         cancel, self._cancel_hook = self._cancel_hook, None

@@ -269,8 +269,7 @@ class Connection:
             self._keepalive.heard(now)
         if self._reader is not None:
             self._read(self._reader.feed, data)
-            if not self._busy:
-                self._deliver()
+            self._deliver()
         elif self._seeker is not None:
             self._seeker.feed(data)
         elif self._opening is not None:
@@ -642,20 +641,11 @@ class Connection:
             Disconnected: the connection is not open.
             PayloadExceededError: the message is over ``max_message_size``.
         """
-        if self.state is not State.OPEN:
-            raise Disconnected("Attempt to send on a closed protocol")
-        options = self.options
-        length = len(payload)
         # Before compressing: a message that is compressed and then not sent would leave the peer without its context.
-        if options.max_message_size and length > options.max_message_size:
-            raise PayloadExceededError(
-                f"message of {length} bytes is over the limit of {options.max_message_size} (maxMessagePayloadSize)"
-            )
-        if not self._room():
-            return
-        size = options.auto_fragment_size if fragment_size is None else fragment_size
-        self.output.add_message(payload, is_binary, self.codec if compress else None, size)
-        self._announce_output()
+        if self._may_send(len(payload)):
+            size = self.options.auto_fragment_size if fragment_size is None else fragment_size
+            self.output.add_message(payload, is_binary, self.codec if compress else None, size)
+            self._announce_output()
 
     def send_prepared(self, frame: bytes, size: int) -> None:
         """Queue a message that is a whole frame already, unmasked and uncompressed; see ``send_message``.
@@ -663,16 +653,24 @@ class Connection:
         Args:
             frame: the frame.
             size: the length of the message in it, in bytes.
+
+        Raises:
+            Disconnected: as ``send_message``.
+            PayloadExceededError: as ``send_message``.
         """
+        if self._may_send(size):
+            self.output.add_prepared(frame, size)
+            self._announce_output()
+
+    def _may_send(self, length: int) -> bool:
+        """Tell whether a message of this length may be queued; drop the connection if too much is waiting already."""
         if self.state is not State.OPEN:
             raise Disconnected("Attempt to send on a closed protocol")
-        if not self._room():
-            return
-        self.output.add_prepared(frame, size)
-        self._announce_output()
-
-    def _room(self) -> bool:
-        """Tell whether more may be queued; drop the connection if not."""
+        limit = self.options.max_message_size
+        if limit and length > limit:
+            raise PayloadExceededError(
+                f"message of {length} bytes is over the limit of {limit} (maxMessagePayloadSize)"
+            )
         limit = self.options.max_send_queue
         if limit and self.output.size > limit:
             self._drop(f"peer did not take what was sent: more than {limit} bytes are waiting (maxSendQueueSize)")

@@ -260,7 +260,7 @@ class Options:
     auto_ping_interval: float = _option(
         "autoPingInterval",
         20.0,
-        "From a sign of life to the next automatic ping.",
+        "From the connection being open, or the answer to the last one, to the next automatic ping.",
         unit="seconds",
         autobahn=0,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from autobahnlike.exception import InvalidArgument
+from autobahnlike.exception import InvalidArgument, PayloadExceededError
 from autobahnlike.wire.connection import Connection, Disconnect
 from autobahnlike.wire.handshake import refuse_response
 from autobahnlike.wire.messages import FRAMES_PER_TURN
@@ -490,3 +490,12 @@ def test_frames_are_told_of_if_that_is_asked_for() -> None:
     side.connection.send_message(b"bye", True)
     frames = [event for event in side.handler.events if event[0] == "frame"]
     assert frames == [("frame", False, 0x81, 5), ("frame", True, 0x82, 3)]
+
+
+def test_a_prepared_message_has_the_limit_of_any_other() -> None:
+    side = opened(max_message_size=4)
+    side.connection.send_prepared(b"\x82\x04four", 4)
+    with pytest.raises(PayloadExceededError, match="5 bytes is over the limit of 4"):
+        side.connection.send_prepared(b"\x82\x05fiver", 5)
+    side.settle()
+    assert [frame.payload for frame in side.sent()] == [b"four"]
