@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ from sphinx.util.docutils import SphinxDirective
 from zope.interface.interface import Method
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+# Compiled modules do not show their signatures.
+os.environ["AUTOBAHNLIKE_PURE"] = "1"
 
 from autobahnlike import __version__
 from autobahnlike.websocket import interfaces

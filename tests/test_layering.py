@@ -18,13 +18,14 @@ NOT_FOR_WIRE = frozenset(
     | {"txaio", "uvloop", "zope"}
 )
 LOOPS = frozenset({"asyncio", "twisted", "uvloop"})
-BELOW_THE_EDGES = frozenset({"exception", "wire", "websocket"})
+BELOW_THE_EDGES = frozenset({"exception", "speed", "wire", "websocket"})
 EVERYTHING = BELOW_THE_EDGES | {"", "twisted", "asyncio", "testing", "cli"}
 LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "": (frozenset({"exception"}), LOOPS | {"zope", "txaio"}),
     "exception": (frozenset(), NOT_FOR_WIRE),
-    "wire": (frozenset({"exception"}), NOT_FOR_WIRE),
-    "websocket": (frozenset({"", "exception", "wire"}), LOOPS | {"socket", "ssl", "txaio"}),
+    "speed": (frozenset(), NOT_FOR_WIRE),
+    "wire": (frozenset({"exception", "speed"}), NOT_FOR_WIRE),
+    "websocket": (frozenset({"", "exception", "speed", "wire"}), LOOPS | {"socket", "ssl", "txaio"}),
     "twisted": (BELOW_THE_EDGES | {""}, frozenset()),
     "asyncio": (BELOW_THE_EDGES | {""}, frozenset({"twisted"})),
     "testing": (EVERYTHING, frozenset()),

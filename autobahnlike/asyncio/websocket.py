@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import txaio.aio
 
-from autobahnlike.asyncio.loop import AsyncioLink, AsyncioLoop
+from autobahnlike.asyncio.loop import PLAIN_TRANSPORTS, AsyncioLink, AsyncioLoop
 from autobahnlike.exception import InvalidArgument
 from autobahnlike.websocket import protocol
 from autobahnlike.websocket.link import EventLoop
@@ -57,7 +57,14 @@ class WebSocketAdapterProtocol(asyncio.Protocol, protocol.WebSocketProtocol):
             transport.close()
             raise
         _set_no_delay(transport, options.tcp_no_delay)
-        self._connectionMade(AsyncioLink(cast(asyncio.Transport, transport), options.write_high_water))
+        link = AsyncioLink(cast(asyncio.Transport, transport), self, options.write_high_water)
+        self._connectionMade(link, options)
+
+    def _may_go_direct(self) -> bool:
+        """Whether ``data_received`` is ours, so that nobody minds when it is not called any more."""
+        return type(self).data_received is WebSocketAdapterProtocol.data_received and (
+            "data_received" not in self.__dict__
+        )
 
     def data_received(self, data: bytes) -> None:
         """The peer sent something."""
@@ -71,6 +78,9 @@ class WebSocketAdapterProtocol(asyncio.Protocol, protocol.WebSocketProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The transport is gone."""
         if self._session is not None:
+            link = cast(AsyncioLink | None, self._session.link)
+            if link is not None:
+                link.lost()
             self._session.connection_lost(_why(exc))
 
     def pause_writing(self) -> None:
@@ -92,7 +102,9 @@ def _why(error: BaseException | None) -> str | None:
 
 
 def _set_no_delay(transport: asyncio.BaseTransport, enable: bool) -> None:
-    # asyncio and uvloop set it themselves; the option may want it unset, and other transports may not have.
+    # asyncio and uvloop set it themselves, and asking for the socket is not cheap; the option may want it unset.
+    if enable and type(transport).__module__ in PLAIN_TRANSPORTS:
+        return
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(enable))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from typing import NoReturn
 from autobahnlike import __version__
 from autobahnlike.cli.address import DEFAULT
 from autobahnlike.cli.failure import USAGE, CommandFailed
+from autobahnlike.speed import implementation
 
 __all__ = ("main",)
 
@@ -44,9 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(0)
 
 
+def _version() -> str:
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"autobahnlike {__version__} ({implementation()}), {python}"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="autobahnlike", description="WebSocket servers and clients.")
-    parser.add_argument("--version", action="version", version=f"autobahnlike {__version__}")
+    parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run a server")

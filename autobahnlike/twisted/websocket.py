@@ -10,7 +10,7 @@ one when somebody asks for it.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import txaio.tx
 from twisted.internet.interfaces import IReactorCore
@@ -56,7 +56,11 @@ class WebSocketAdapterProtocol(Protocol, protocol.WebSocketProtocol):
             raise
         if hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(options.tcp_no_delay)
-        self._connectionMade(TwistedLink(transport, lambda: self._session, options.write_high_water))
+        self._connectionMade(TwistedLink(transport, self, options.write_high_water), options)
+
+    def _may_go_direct(self) -> bool:
+        """Whether ``dataReceived`` is ours, so that nobody minds when it is not called any more."""
+        return type(self).dataReceived is WebSocketAdapterProtocol.dataReceived and "dataReceived" not in self.__dict__
 
     def dataReceived(self, data: bytes) -> None:
         """The peer sent something."""
@@ -66,6 +70,9 @@ class WebSocketAdapterProtocol(Protocol, protocol.WebSocketProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The transport is gone."""
         if self._session is not None:
+            link = cast(TwistedLink | None, self._session.link)
+            if link is not None:
+                link.lost()
             self._session.connection_lost(_why(reason))
 
 

@@ -5,6 +5,10 @@ Applications import ``autobahnlike.twisted.websocket`` or ``autobahnlike.asyncio
 
 from __future__ import annotations
 
+from autobahnlike.speed import search_path
+
+__path__ = search_path(__path__, "websocket")
+
 from autobahnlike.websocket.interfaces import IWebSocketChannel
 from autobahnlike.websocket.types import (
     ConnectionAccept,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from autobahnlike.exception import InvalidArgument, InvalidResponse
@@ -18,16 +19,17 @@ from autobahnlike.websocket.compress_base import (
     PerMessageCompressOfferAccept,
     PerMessageCompressResponse,
     PerMessageCompressResponseAccept,
+    param_pairs,
 )
 from autobahnlike.websocket.compress_deflate import (
     PerMessageDeflate,
-    PerMessageDeflateMixin,
     PerMessageDeflateOffer,
     PerMessageDeflateOfferAccept,
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
+    codec_maker,
 )
-from autobahnlike.wire.deflate import DEFAULT_MEM_LEVEL, DEFAULT_WINDOW_BITS
+from autobahnlike.wire.deflate import DEFAULT_MEM_LEVEL, DEFAULT_WINDOW_BITS, EXTENSION_NAME
 
 __all__ = [
     "PERMESSAGE_COMPRESSION_EXTENSION",
@@ -47,16 +49,16 @@ __all__ = [
     "negotiate_server",
 ]
 
-#: The classes of each extension by its name: "Offer", "OfferAccept", "Response", "ResponseAccept" and "PMCE".
-PERMESSAGE_COMPRESSION_EXTENSION: dict[str, dict[str, Any]] = {
-    PerMessageDeflateMixin.EXTENSION_NAME: {
-        "Offer": PerMessageDeflateOffer,
-        "OfferAccept": PerMessageDeflateOfferAccept,
-        "Response": PerMessageDeflateResponse,
-        "ResponseAccept": PerMessageDeflateResponseAccept,
-        "PMCE": PerMessageDeflate,
-    }
+_DEFLATE: dict[str, Any] = {
+    "Offer": PerMessageDeflateOffer,
+    "OfferAccept": PerMessageDeflateOfferAccept,
+    "Response": PerMessageDeflateResponse,
+    "ResponseAccept": PerMessageDeflateResponseAccept,
+    "PMCE": PerMessageDeflate,
 }
+
+#: The classes of each extension by its name: "Offer", "OfferAccept", "Response", "ResponseAccept" and "PMCE".
+PERMESSAGE_COMPRESSION_EXTENSION: dict[str, dict[str, Any]] = {EXTENSION_NAME: _DEFLATE.copy()}
 
 # The elements of Sec-WebSocket-Extensions: the name and the parameters of each.
 _Extensions = Iterable[tuple[str, ExtensionParams]]
@@ -76,7 +78,7 @@ def default_accept(is_server: bool) -> Callable[[Any], Any]:
 
     Args:
         is_server: True for the function of a server, which takes the list of offers and gives an offer accept for the
-            first of permessage-deflate, with windows of 12 bits in both directions as far as the offer allows, or None;
+            first of permessage-deflate, with windows of 11 bits in both directions as far as the offer allows, or None;
             False for that of a client, which takes a response and gives a response accept, or None.
     """
     return _accept_offers if is_server else _accept_response
@@ -85,13 +87,17 @@ def default_accept(is_server: bool) -> Callable[[Any], Any]:
 def _accept_offers(offers: Sequence[PerMessageCompressOffer]) -> PerMessageDeflateOfferAccept | None:
     for offer in offers:
         if isinstance(offer, PerMessageDeflateOffer):
-            return PerMessageDeflateOfferAccept(
-                offer,
-                request_max_window_bits=DEFAULT_WINDOW_BITS if offer.accept_max_window_bits else 0,
-                window_bits=min(offer.request_max_window_bits or DEFAULT_WINDOW_BITS, DEFAULT_WINDOW_BITS),
-                mem_level=DEFAULT_MEM_LEVEL,
-            )
+            return _accept_offer(offer)
     return None
+
+
+def _accept_offer(offer: PerMessageDeflateOffer) -> PerMessageDeflateOfferAccept:
+    return PerMessageDeflateOfferAccept(
+        offer,
+        request_max_window_bits=DEFAULT_WINDOW_BITS if offer.accept_max_window_bits else 0,
+        window_bits=min(offer.request_max_window_bits or DEFAULT_WINDOW_BITS, DEFAULT_WINDOW_BITS),
+        mem_level=DEFAULT_MEM_LEVEL,
+    )
 
 
 def _accept_response(response: PerMessageCompressResponse) -> PerMessageDeflateResponseAccept | None:
@@ -115,6 +121,8 @@ def negotiate_server(
     Raises:
         InvalidArgument: ``accept`` gave something else, or accepted an extension that was not offered.
     """
+    if accept is None and PERMESSAGE_COMPRESSION_EXTENSION.get(EXTENSION_NAME) == _DEFLATE:
+        return _negotiate_default(extensions)
     offers: list[PerMessageCompressOffer] = []
     for name, params in extensions:
         if name in PERMESSAGE_COMPRESSION_EXTENSION:
@@ -128,6 +136,29 @@ def negotiate_server(
         raise InvalidArgument(f"perMessageCompressionAccept must give an offer accept or None, not {accepted!r}")
     kind = PERMESSAGE_COMPRESSION_EXTENSION[accepted.EXTENSION_NAME]["PMCE"]
     return accepted.get_extension_string(), kind.create_from_offer_accept(True, accepted)
+
+
+def _negotiate_default(extensions: _Extensions) -> tuple[str, PerMessageCompress | None]:
+    """Negotiate as ``default_accept(True)`` does, where nothing else was registered for permessage-deflate."""
+    for name, params in extensions:
+        if name == EXTENSION_NAME:
+            with contextlib.suppress(ValueError):
+                answer, make_codec = _answer(tuple(param_pairs(params)))
+                return answer, make_codec()
+    return "", None
+
+
+# Browsers all send the same offer, and to work out the answer was a sixth of the opening handshake. What can be kept
+# is bounded: only valid offers are, which have four parameters and few values.
+@lru_cache(maxsize=64)
+def _answer(params: tuple[tuple[str, str | None], ...]) -> tuple[str, Callable[[], PerMessageDeflate]]:
+    """Give the answer to an offer of permessage-deflate, and what makes the codec that it promises.
+
+    Raises:
+        ValueError: the offer is not valid.
+    """
+    accepted = _accept_offer(PerMessageDeflateOffer.parse(params))
+    return accepted.get_extension_string(), codec_maker(True, accepted)
 
 
 def negotiate_client(

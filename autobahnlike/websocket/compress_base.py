@@ -11,7 +11,7 @@ that Autobahn's have; what the protocol core calls is made of them here.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from autobahnlike.exception import InvalidArgument, MessageTooBig, PayloadExceededError
@@ -136,14 +136,18 @@ class PerMessageCompressResponseAccept:
 class PerMessageCompress(abc.ABC):
     """What compresses and inflates the messages of one connection.
 
-    An extension implements the six methods with Autobahn's names. ``compress``, ``decompress`` and ``idle``, which make
-    it a ``Codec`` of ``autobahnlike.wire.deflate`` for the protocol core, come from here.
+    An extension implements the six methods with Autobahn's names. ``compress``, ``decompress``, ``forget`` and
+    ``idle``, which make it a ``Codec`` of ``autobahnlike.wire.deflate`` for the protocol core, come from here.
 
     Attributes:
         EXTENSION_NAME: the name of the extension in the opening handshake.
+        share_key: None: prepared messages are compressed for each connection. An extension that knows better sets it,
+            and has ``forget``; see ``autobahnlike.wire.deflate.Codec``.
     """
 
     EXTENSION_NAME: ClassVar[str]
+
+    share_key: Hashable = None
 
     # On the class, because an extension written for Autobahn does not call this class's __init__.
     _compressing = False
@@ -226,6 +230,9 @@ class PerMessageCompress(abc.ABC):
         if final:
             self.end_decompress_message()
         return out
+
+    def forget(self) -> None:  # noqa: B027  (an extension need not have it)
+        """Compress the next message without reference to earlier ones; only asked for if there is a ``share_key``."""
 
     def idle(self) -> None:  # noqa: B027  (an extension need not have it)
         """Free memory that can be spared; nothing, unless an extension knows better."""

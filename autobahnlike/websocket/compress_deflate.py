@@ -3,8 +3,8 @@
 What is different from Autobahn, each time to be safe or to conform:
 
 - A server's ``no_context_takeover`` and ``window_bits`` are announced in the response.
-- Without ``window_bits`` and ``mem_level``, a compressor takes a window of 12 bits and a memory level of 5, about 40
-  instead of 256 KiB. A smaller window than the agreed one is always allowed.
+- Without ``window_bits`` and ``mem_level``, a compressor takes a window of 11 bits and a memory level of 4, about 23
+  instead of 256 KiB. A smaller window than the agreed one is always allowed. The level is 3, not 6.
 - Windows of 8 bits are spoken as well.
 - Wrong arguments raise ``InvalidArgument`` (a ``ValueError``), and wrong parameters from the peer ``ValueError``,
   instead of ``Exception``.
@@ -13,6 +13,8 @@ What is different from Autobahn, each time to be safe or to conform:
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, ClassVar, TypeAlias
 
 from autobahnlike import exception
@@ -35,6 +37,7 @@ __all__ = (
     "PerMessageDeflateOfferAccept",
     "PerMessageDeflateResponse",
     "PerMessageDeflateResponseAccept",
+    "codec_maker",
 )
 
 
@@ -156,8 +159,8 @@ class PerMessageDeflateOfferAccept(PerMessageDeflateMixin, PerMessageCompressOff
         request_max_window_bits: the largest window, in bits, that the client may compress with, from 8 to 15; 0: any. A
             smaller one that the client hints at is answered in its place.
         no_context_takeover: compress each message by itself; None: if the client demands it.
-        window_bits: the largest window, in bits, to compress with, from 8 to 15; None: 12, if the client allows that.
-        mem_level: zlib's memory level for compressing, from 1 to 9; None: 5.
+        window_bits: the largest window, in bits, to compress with, from 8 to 15; None: 11, if the client allows that.
+        mem_level: zlib's memory level for compressing, from 1 to 9; None: 4.
         max_message_size: the bytes that a message may inflate to; None: as much as the options of the connection allow.
 
     Raises:
@@ -282,8 +285,8 @@ class PerMessageDeflateResponseAccept(PerMessageDeflateMixin, PerMessageCompress
     Args:
         response: the response.
         no_context_takeover: compress each message by itself; None: if the server demands it.
-        window_bits: the largest window, in bits, to compress with, from 8 to 15; None: 12, if the server allows that.
-        mem_level: zlib's memory level for compressing, from 1 to 9; None: 5.
+        window_bits: the largest window, in bits, to compress with, from 8 to 15; None: 11, if the server allows that.
+        mem_level: zlib's memory level for compressing, from 1 to 9; None: 4.
         max_message_size: the bytes that a message may inflate to; None: as much as the options of the connection allow.
 
     Raises:
@@ -332,7 +335,7 @@ class PerMessageDeflate(PerMessageDeflateMixin, PerMessageCompress):
         client_no_context_takeover: the client compresses each message by itself.
         server_max_window_bits: the largest window, in bits, of the server, from 8 to 15; 0: 15.
         client_max_window_bits: the largest window, in bits, of the client, from 8 to 15; 0: 15.
-        mem_level: zlib's memory level for compressing, from 1 to 9; None: 5.
+        mem_level: zlib's memory level for compressing, from 1 to 9; None: 4.
         max_message_size: the bytes that a message may inflate to; None: any number.
         window_bits: the largest window, in bits, to use for compressing, of what was agreed on.
 
@@ -364,7 +367,7 @@ class PerMessageDeflate(PerMessageDeflateMixin, PerMessageCompress):
             is_server: True.
             accept: how the offer was accepted.
         """
-        return cls._create(is_server, accept)
+        return codec_maker(is_server, accept, cls)()
 
     @classmethod
     def create_from_response_accept(cls, is_server: bool, accept: PerMessageDeflateResponseAccept) -> PerMessageDeflate:
@@ -374,21 +377,7 @@ class PerMessageDeflate(PerMessageDeflateMixin, PerMessageCompress):
             is_server: False.
             accept: how the response was taken.
         """
-        return cls._create(is_server, accept)
-
-    @classmethod
-    def _create(cls, is_server: bool, accept: _Accept) -> PerMessageDeflate:
-        wire = accept._wire()
-        return cls(
-            is_server,
-            wire.server_no_context_takeover,
-            wire.client_no_context_takeover,
-            wire.server_max_window_bits or 0,
-            wire.client_max_window_bits or 0,
-            accept.mem_level,
-            accept.max_message_size,
-            window_bits=accept.window_bits or deflate.DEFAULT_WINDOW_BITS,
-        )
+        return codec_maker(is_server, accept, cls)()
 
     def __init__(
         self,
@@ -409,13 +398,15 @@ class PerMessageDeflate(PerMessageDeflateMixin, PerMessageCompress):
         self.client_max_window_bits = client_max_window_bits or self.DEFAULT_WINDOW_BITS
         self.mem_level = mem_level or self.DEFAULT_MEM_LEVEL
         self.max_message_size = max_message_size
-        params = deflate.DeflateParams(
+        params = _params(
             server_no_context_takeover,
             client_no_context_takeover,
             self.server_max_window_bits,
             self.client_max_window_bits,
         )
         self._deflate = deflate.Deflate(params, is_server=is_server, mem_level=self.mem_level, window_bits=window_bits)
+        # A subclass may compress otherwise.
+        self.share_key = self._deflate.share_key if type(self) is PerMessageDeflate else None
         self._inflated = 0
 
     def compress(self, data: bytes | bytearray | memoryview, final: bool) -> bytes:
@@ -430,6 +421,10 @@ class PerMessageDeflate(PerMessageDeflateMixin, PerMessageCompress):
         out = self._deflate.decompress(data, final, (min(rest, max_length) if max_length else rest) or -1)
         self._inflated = 0 if final else self._inflated + len(out)
         return out
+
+    def forget(self) -> None:
+        """Compress the next message without reference to earlier ones; see ``autobahnlike.wire.deflate.Codec``."""
+        self._deflate.forget()
 
     def idle(self) -> None:
         """Free the compressor while nothing is sent; see ``autobahnlike.wire.deflate.Codec``."""
@@ -473,6 +468,34 @@ class PerMessageDeflate(PerMessageDeflateMixin, PerMessageCompress):
         """
         if self.decompress(b"", True, 0):
             raise exception.PayloadCorruptError("permessage-deflate: the message is not complete")
+
+
+def codec_maker(
+    is_server: bool, accept: _Accept, kind: type[PerMessageDeflate] = PerMessageDeflate
+) -> Callable[[], PerMessageDeflate]:
+    """Give what makes the codec of one connection, or of many that agree on the same.
+
+    Args:
+        is_server: whether it is made on the server.
+        accept: how the offer or the response was accepted.
+        kind: the class of the codec.
+    """
+    wire = accept._wire()
+    return partial(
+        kind,
+        is_server,
+        wire.server_no_context_takeover,
+        wire.client_no_context_takeover,
+        wire.server_max_window_bits or 0,
+        wire.client_max_window_bits or 0,
+        accept.mem_level,
+        accept.max_message_size,
+        window_bits=accept.window_bits or deflate.DEFAULT_WINDOW_BITS,
+    )
+
+
+# There are not many, and they are not changed.
+_params = lru_cache(maxsize=256)(deflate.DeflateParams)
 
 
 def _check_bits(name: str, bits: int) -> None:

@@ -48,6 +48,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._channels)
 
+    def references(self) -> list[Callable[[], Channel | None]]:
+        """Return weak references to all of them. What may be done to one of them, may be done while going through."""
+        return list(self._channels.valuerefs())
+
     def add(self, channel: Channel) -> None:
         """Take in a connection that was made."""
         self._channels[id(channel)] = channel

@@ -9,18 +9,21 @@ class, set it on a factory, or set it on a protocol; see ``WebSocketFactory._res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, ClassVar
 
 from zope.interface import implementer
 
 from autobahnlike import __version__
 from autobahnlike.exception import InvalidArgument
+from autobahnlike.websocket.attributes import OptionAttributes
+from autobahnlike.websocket.channel import send_to_all
 from autobahnlike.websocket.connections import Channel, Connections
 from autobahnlike.websocket.interfaces import IWebSocketClientChannelFactory, IWebSocketServerChannelFactory
 from autobahnlike.websocket.link import EventLoop
-from autobahnlike.wire.frames import BINARY, FIN, TEXT, frame_header
+from autobahnlike.websocket.prepared import PreparedMessage
 from autobahnlike.wire.options import CLIENT, OPTIONS, SERVER, OptionInfo, Options
 from autobahnlike.wire.uri import parse_url
 
@@ -28,37 +31,6 @@ __all__ = ("PreparedMessage", "WebSocketClientFactory", "WebSocketFactory", "Web
 
 # What a connection is given to end its closing handshake in a shutdown, if there is no time-out to go by.
 _CLOSING_TIME = 5.0
-
-
-class PreparedMessage:
-    """A message to be sent to many connections, its frame made once.
-
-    Args:
-        payload: the message; UTF-8 if it is text.
-        isBinary: whether it is binary.
-        doNotCompress: send it uncompressed also where compression was negotiated.
-
-    Raises:
-        InvalidArgument: the payload is not bytes.
-    """
-
-    __slots__ = ("_frame", "doNotCompress", "isBinary", "payload")
-
-    def __init__(self, payload: bytes, isBinary: bool = False, doNotCompress: bool = False) -> None:
-        if not isinstance(payload, (bytes, bytearray, memoryview)):
-            raise InvalidArgument(f"the payload must be bytes, not {type(payload).__name__}; encode text as UTF-8")
-        self.payload = bytes(payload)
-        self.isBinary = isBinary
-        self.doNotCompress = doNotCompress
-        self._frame: bytes | None = None
-
-    @property
-    def frame(self) -> bytes:
-        """The whole message as one frame, as a server sends it: unmasked and uncompressed (RFC 6455, section 5.2)."""
-        if self._frame is None:
-            first_byte = FIN | (BINARY if self.isBinary else TEXT)
-            self._frame = frame_header(first_byte, len(self.payload)) + self.payload
-        return self._frame
 
 
 class WebSocketFactory:
@@ -117,7 +89,10 @@ class WebSocketFactory:
 
     _option_table: ClassVar[tuple[OptionInfo, ...]]
     _option_names: ClassVar[frozenset[str]]
-    _resolved: tuple[tuple[Any, ...], Options] | None = None
+    _option_index: ClassVar[dict[str, int]]  # where in the table each of them stands
+    _option_lists: ClassVar[tuple[int, ...]]  # which of them applications give as lists
+    _read_options: ClassVar[attrgetter[tuple[Any, ...]]]
+    _resolved: tuple[list[Any], Options] | None = None
     _stopping: bool = False
 
     @cached_property
@@ -191,16 +166,30 @@ class WebSocketFactory:
         Raises:
             InvalidArgument: an attribute has a value that may not be used.
         """
-        own = self._option_names & getattr(protocol, "__dict__", {}).keys()
-        for cls in type(protocol).__mro__:
-            own |= self._option_names & vars(cls).keys()
-        values = tuple(
-            _coerce(info, getattr(protocol if info.name in own else self, info.name)) for info in self._option_table
-        )
+        # All of them in one call, and only those converted that may be lists: going through them one by one was a tenth
+        # of the opening handshake.
+        values = list(self._read_options(self))
+        for name in self._own_options(protocol):
+            values[self._option_index[name]] = getattr(protocol, name)
+        for index in self._option_lists:
+            values[index] = _coerce(self._option_table[index], values[index])
         if self._resolved is None or self._resolved[0] != values:
             fields = (info.field for info in self._option_table)
             self._resolved = values, Options(**dict(zip(fields, values, strict=True)))
         return self._resolved[1]
+
+    def _own_options(self, protocol: object) -> frozenset[str]:
+        """Return the names of the options that a protocol, or any of its classes, sets itself."""
+        names = self._option_names
+        own = names & getattr(protocol, "__dict__", {}).keys()
+        for cls in type(protocol).__mro__:
+            # What stands behind it is hidden by it.
+            if cls is OptionAttributes:
+                break
+            # Hardly any class does, and an intersection takes three times as long.
+            if not names.isdisjoint(cls.__dict__):
+                own |= names & cls.__dict__.keys()
+        return own
 
     # -- Messages
 
@@ -216,6 +205,41 @@ class WebSocketFactory:
             InvalidArgument: the payload is not bytes.
         """
         return PreparedMessage(payload, isBinary, doNotCompress)
+
+    def broadcast(
+        self,
+        payload: bytes,
+        isBinary: bool = False,
+        *,
+        doNotCompress: bool = False,
+        exclude: Iterable[Any] = (),
+    ) -> int:
+        """Send a message over all connections that are open, those still opening and those closing left out.
+
+        It is built once, and compressed once for all that compress alike; see ``PreparedMessage``. No connection keeps
+        it from the others: one that is gone, or that reads too slowly and has more than ``maxSendQueueSize`` waiting,
+        is dropped, and so is one with which something else goes wrong, which is logged.
+
+        Args:
+            payload: the message; UTF-8 if it is text.
+            isBinary: whether it is binary.
+            doNotCompress: send it uncompressed also where compression was negotiated.
+            exclude: the connections to leave out, such as the one that the message came from: their protocols.
+
+        Returns:
+            How many connections it was sent to.
+
+        Raises:
+            InvalidArgument: the payload is not bytes, or ``exclude`` is one connection instead of a list or a set.
+            PayloadExceededError: the message is larger than ``maxMessagePayloadSize``. Then it was sent to nobody.
+        """
+        message = PreparedMessage(payload, isBinary, doNotCompress)
+        try:
+            # By identity, as applications' protocols may be equal to each other, or not to be hashed.
+            left_out = {id(connection) for connection in exclude}
+        except TypeError:
+            raise InvalidArgument(f"exclude must be a list of connections, not {exclude!r:.80}") from None
+        return send_to_all(self._connections.references(), message, left_out)
 
     # -- Connections
 
@@ -476,7 +500,14 @@ def _coerce(info: OptionInfo, value: Any) -> Any:
 def _install_options(factory: type[WebSocketFactory], side: str) -> None:
     """Put the defaults of the options onto a class of factories."""
     factory._option_table = tuple(info for info in OPTIONS if side in info.sides)
-    factory._option_names = frozenset(info.name for info in factory._option_table)
+    factory._option_index = {info.name: index for index, info in enumerate(factory._option_table)}
+    factory._option_names = frozenset(factory._option_index)
+    factory._option_lists = tuple(
+        index
+        for index, info in enumerate(factory._option_table)
+        if isinstance(info.default, tuple) or info.field == "compression_offers"
+    )
+    factory._read_options = attrgetter(*factory._option_index)
     for info in factory._option_table:
         setattr(factory, info.name, info.default)
 

@@ -13,7 +13,7 @@ connection with 1011.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from zope.interface import Attribute, Interface
@@ -223,6 +223,25 @@ class IWebSocketChannelFactory(Interface):
 
         Raises:
             InvalidArgument: the payload is not bytes.
+        """
+
+    def broadcast(
+        payload: bytes, isBinary: bool = False, *, doNotCompress: bool = False, exclude: Iterable[Any] = ()
+    ) -> int:
+        """Send a message over all connections that are open.
+
+        Args:
+            payload: the message; UTF-8 if it is text.
+            isBinary: whether it is binary.
+            doNotCompress: send it uncompressed also where compression was negotiated.
+            exclude: the connections to leave out.
+
+        Returns:
+            How many connections it was sent to.
+
+        Raises:
+            InvalidArgument: the payload is not bytes.
+            PayloadExceededError: the message is larger than the option ``maxMessagePayloadSize``.
         """
 
     def shutdown(timeout: float | None = None, code: int | None = 1001, reason: str | None = None) -> Awaitable[None]:

@@ -6,8 +6,11 @@ connection when something happens. Nothing else differs between the loops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from autobahnlike.websocket.session import Batch
 
 __all__ = ("EventLoop", "Link", "Timer")
 
@@ -24,9 +27,11 @@ class EventLoop(Protocol):
 
     Attributes:
         txaio: the txaio API object for this loop: futures, callbacks, loggers.
+        batch: the sessions that are written to at the end of what the loop is at.
     """
 
     txaio: Any
+    batch: Batch
 
     def now(self) -> float:
         """Return the time in seconds, of a clock that does not go back."""
@@ -65,6 +70,7 @@ class Link(Protocol):
         peer: who is at the other end, as Autobahn writes it: "tcp4:127.0.0.1:51234", "tcp6:::1:51234", "unix:/path".
         own: the same for this end.
         is_secure: whether the transport is TLS.
+        queued: a function that returns how many bytes the transport holds; only called after ``go_direct``.
         buffered: bytes that the transport holds and has not written, as far as it tells; else 0.
     """
 
@@ -73,11 +79,35 @@ class Link(Protocol):
     is_secure: bool
 
     @property
+    def queued(self) -> Callable[[], int]:
+        """See the attributes."""
+
+    @property
     def buffered(self) -> int:
         """See the attributes."""
 
-    def write(self, chunks: Sequence[bytes | bytearray | memoryview]) -> None:
+    def write(self, chunks: list[bytes | bytearray | memoryview]) -> None:
         """Write, in order. It may call ``writing_paused`` before it returns."""
+
+    def go_direct(self, readable: Callable[[], Any]) -> int:
+        """Leave the socket to the session, if that can be done.
+
+        From now on the transport reads no more. ``readable`` is called instead whenever there is something to read; it
+        reads from the socket, and returns what ``peer_ended`` or ``reading_failed`` have returned, or None.
+
+        Args:
+            readable: see above.
+
+        Returns:
+            The file descriptor, to read from, and to write to while ``queued`` returns 0; -1 if everything stays as it
+            is.
+        """
+
+    def peer_ended(self) -> Any:
+        """The session has found that the peer has ended its side: do what the transport would have done."""
+
+    def reading_failed(self, error: OSError) -> Any:
+        """The session could not read: do what the transport would have done."""
 
     def finish(self) -> None:
         """End our side of the connection once everything is written, and read on, if the transport can do that."""

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, cast
 from zope.interface import implementer
 
 from autobahnlike.exception import Disconnected, InvalidArgument, LocalProtocolError
+from autobahnlike.websocket.attributes import OptionAttributes
+from autobahnlike.websocket.channel import Channel, as_bytes
 from autobahnlike.websocket.client import ClientSession
 from autobahnlike.websocket.factory import (
     PreparedMessage,
@@ -35,7 +37,7 @@ from autobahnlike.websocket.types import (
     ConnectionResponse,
     TransportDetails,
 )
-from autobahnlike.wire.options import OPTIONS
+from autobahnlike.wire.options import Options
 from autobahnlike.wire.state import State
 
 __all__ = (
@@ -51,10 +53,8 @@ __all__ = (
     "WebSocketServerProtocol",
 )
 
-_OPTION_FIELDS = {info.name: info.field for info in OPTIONS}
 
-
-class WebSocketProtocol:
+class WebSocketProtocol(Channel, OptionAttributes):
     """What server and client protocols have in common.
 
     Hooks may be plain functions, return an awaitable of the loop (a Deferred, a Future) or be ``async def``. They are
@@ -94,7 +94,6 @@ class WebSocketProtocol:
     CLOSE_STATUS_CODE_BAD_GATEWAY: ClassVar[int] = 1014
     CLOSE_STATUS_CODE_TLS_HANDSHAKE_FAILED: ClassVar[int] = 1015
 
-    _session: Session | None = None
     _has_opened: bool = False
     _open_future: Any = None
     _closed_future: Any = None
@@ -119,19 +118,19 @@ class WebSocketProtocol:
     def _event_loop(self) -> EventLoop:
         return cast(EventLoop, self.factory._event_loop)
 
-    def _connectionMade(self, link: Link) -> None:
+    def _connectionMade(self, link: Link, options: Options) -> None:
         """The transport is connected."""
         factory = self.factory
         self.peer = link.peer
         self.transport_details = self._make_transport_details(link)
         self.wasClean = None
         factory._add(self)
-        self._session = self._make_session(link, self._event_loop())
+        self._session = self._make_session(link, self._event_loop(), options)
         self._session.connection.auto_pong = self._uses_default("onPing")
         self._session.connection.report_pongs = not self._uses_default("onPong")
         self._session.start()
 
-    def _make_session(self, link: Link, loop: EventLoop) -> Session:
+    def _make_session(self, link: Link, loop: EventLoop, options: Options) -> Session:
         raise NotImplementedError
 
     def _make_transport_details(self, link: Link) -> TransportDetails:
@@ -163,24 +162,27 @@ class WebSocketProtocol:
         session._run_hook(
             "onClose",
             (was_clean, code, reason),
-            lambda _: self.factory._remove(self),
+            self._ended,
             self._close_failed,
         )
 
     def _close_failed(self, error: BaseException) -> None:
         cast(Session, self._session).log_failure("onClose", error)
+        self._ended()
+
+    def _ended(self, _: object = None) -> None:
+        """OnClose has finished."""
         self.factory._remove(self)
+        cast(Session, self._session).let_go()
 
     def _settle(self, future: Any, result: object) -> None:
-        txaio = self._event_loop().txaio
-        if future is not None and not txaio.is_called(future):
-            txaio.resolve(future, result)
+        if future is not None:
+            txaio = self._event_loop().txaio
+            if not txaio.is_called(future):
+                txaio.resolve(future, result)
 
     def _never_opened(self) -> Disconnected:
         return Disconnected(self.wasNotCleanReason or "the connection was closed before it was open")
-
-    def _disconnected(self) -> Disconnected:
-        return Disconnected("the connection is closed")
 
     # -- What applications read
 
@@ -242,16 +244,6 @@ class WebSocketProtocol:
         """The close reason that we sent, None if we sent none."""
         return None if self._session is None else self._session.connection.sent_close_reason
 
-    def __getattr__(self, name: str) -> Any:
-        # Autobahn copies the options onto each protocol; here they are looked up when somebody asks.
-        field = _OPTION_FIELDS.get(name)
-        if field is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        session = self.__dict__.get("_session")
-        if session is not None:
-            return getattr(session.options, field)
-        return getattr(self.factory, name)
-
     # -- Hooks
 
     def onOpen(self) -> Any:
@@ -291,49 +283,6 @@ class WebSocketProtocol:
 
     # -- Methods
 
-    def sendMessage(
-        self,
-        payload: bytes,
-        isBinary: bool = False,
-        fragmentSize: int | None = None,
-        sync: bool = False,
-        doNotCompress: bool = False,
-    ) -> None:
-        """Send a message.
-
-        It is queued if the transport cannot take it now; ``drained`` tells when it has.
-
-        Args:
-            payload: the message; UTF-8 if it is text.
-            isBinary: whether it is binary.
-            fragmentSize: the most payload to put into a frame, in bytes; None for the option ``autoFragmentSize``.
-            sync: accepted for compatibility; what is sent is always written as soon as the transport takes it.
-            doNotCompress: whether to send it uncompressed although compression was negotiated.
-
-        Raises:
-            Disconnected: the connection is not open.
-            PayloadExceededError: the message is larger than ``maxMessagePayloadSize``.
-            InvalidArgument: the payload is not bytes.
-        """
-        session = self._session
-        if session is None:
-            raise Disconnected("Attempt to send on a closed protocol")
-        if type(payload) is not bytes:
-            payload = _as_bytes(payload)
-        session.connection.send_message(payload, isBinary, compress=not doNotCompress, fragment_size=fragmentSize)
-        session.pump()
-
-    def sendPreparedMessage(self, preparedMsg: PreparedMessage) -> None:
-        """Send a message that ``factory.prepareMessage`` made.
-
-        Raises:
-            Disconnected: the connection is not open.
-        """
-        session = self._session
-        if session is None:
-            raise Disconnected("Attempt to send on a closed protocol")
-        session.send_prepared(preparedMsg)
-
     def sendPing(self, payload: bytes | None = None) -> None:
         """Send a ping; ignored if the connection is not open.
 
@@ -344,7 +293,7 @@ class WebSocketProtocol:
             InvalidArgument: the payload is not bytes, or too long.
         """
         if self._session is not None:
-            self._session.connection.send_ping(_as_bytes(payload or b""))
+            self._session.connection.send_ping(as_bytes(payload or b""))
             self._session.pump()
 
     def sendPong(self, payload: bytes | None = None) -> None:
@@ -357,7 +306,7 @@ class WebSocketProtocol:
             InvalidArgument: the payload is not bytes, or too long.
         """
         if self._session is not None:
-            self._session.connection.send_pong(_as_bytes(payload or b""))
+            self._session.connection.send_pong(as_bytes(payload or b""))
             self._session.pump()
 
     def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
@@ -403,7 +352,7 @@ class WebSocketProtocol:
         """
         session = self._session
         if session is None:
-            return self._event_loop().txaio.create_future_error(self._disconnected())
+            return self._event_loop().txaio.create_future_error(Disconnected("the connection is closed"))
         return session.drained()
 
 
@@ -418,8 +367,8 @@ class WebSocketServerProtocol(WebSocketProtocol):
     http_request_params: dict[str, list[str]] = {}  # noqa: RUF012
     http_request_host: str | None = None
 
-    def _make_session(self, link: Link, loop: EventLoop) -> Session:
-        return ServerSession(self, link, loop, self.factory._resolve_options(self))
+    def _make_session(self, link: Link, loop: EventLoop, options: Options) -> Session:
+        return ServerSession(self, link, loop, options)
 
     def onConnect(self, request: ConnectionRequest) -> Any:
         """A client asks for a connection.
@@ -465,8 +414,8 @@ class WebSocketClientProtocol(WebSocketProtocol):
 
     websocket_key: str | None = None
 
-    def _make_session(self, link: Link, loop: EventLoop) -> Session:
-        return ClientSession(self, link, loop, self.factory._resolve_options(self))
+    def _make_session(self, link: Link, loop: EventLoop, options: Options) -> Session:
+        return ClientSession(self, link, loop, options)
 
     def onConnecting(self, transport_details: TransportDetails) -> Any:
         """The transport is connected, and the request is about to be sent.
@@ -494,11 +443,3 @@ _STATES = {
     State.DISCONNECTING: WebSocketProtocol.STATE_CLOSING,
     State.CLOSED: WebSocketProtocol.STATE_CLOSED,
 }
-
-
-def _as_bytes(payload: object) -> bytes:
-    if isinstance(payload, (bytes, bytearray, memoryview)):
-        return bytes(payload)
-    if isinstance(payload, str):
-        raise InvalidArgument("the payload must be bytes, not str: encode it, payload.encode()")
-    raise InvalidArgument(f"the payload must be bytes, not {type(payload).__name__}")

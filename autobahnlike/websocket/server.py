@@ -12,6 +12,7 @@ from autobahnlike.wire.connection import Connection
 from autobahnlike.wire.handshake import Opening, accept_response, refuse_response
 from autobahnlike.wire.headers import Extension
 from autobahnlike.wire.http11 import Request, reason_phrase
+from autobahnlike.wire.state import State
 
 if TYPE_CHECKING:
     from autobahnlike.websocket.protocol import WebSocketServerProtocol
@@ -79,7 +80,7 @@ class ServerSession(Session):
         headers: Any = (),
         body: bytes | None = None,
     ) -> None:
-        """Answer the request with an HTTP response and end the connection.
+        """Answer the request with an HTTP response and end the connection, unless it is lost by now.
 
         Args:
             status: the HTTP status, from 200 to 599.
@@ -87,6 +88,8 @@ class ServerSession(Session):
             headers: header fields of the response.
             body: its body, None for a line of text.
         """
+        if self.connection.state is not State.CONNECTING:
+            return
         response = refuse_response(status, reason, headers, body, self.protocol.factory.server or "")
         self.connection.refuse(response, reason, self.loop.now())
 

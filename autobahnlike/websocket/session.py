@@ -7,11 +7,12 @@ the application's hooks: in order, one at a time, each finished, however long it
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autobahnlike.exception import Disconnected, NotAnUpgrade
+from autobahnlike.websocket.direct import receive, receive_into, send
 from autobahnlike.websocket.link import EventLoop, Link, Timer
 from autobahnlike.websocket.stats import TrafficStats
 from autobahnlike.wire.connection import Connection, Disconnect
@@ -21,19 +22,60 @@ from autobahnlike.wire.options import Options
 from autobahnlike.wire.state import State
 
 if TYPE_CHECKING:
-    from autobahnlike.websocket.factory import PreparedMessage
+    from autobahnlike.websocket.prepared import PreparedMessage
     from autobahnlike.websocket.protocol import WebSocketProtocol
 
-__all__ = ("Session",)
+__all__ = ("Batch", "Session")
+
+_NO = Disconnect.NO
 
 # What is handed to the transport at a time. It is more than transports buffer before they ask for a pause, so a fast
 # peer is never waited for, and it is what a slow one is given before it has to show progress.
 _WRITE_SIZE = 262144
 
+# The same where the socket is written to directly, and takes what fits.
+_DIRECT_WRITE_SIZE = 1048576
+
+# How much is read from a socket at a time: the larger size once an event has brought more than the smaller. It is read
+# no more than this often for one event, or a fast peer would keep the loop to itself.
+_READ_SIZE = 16384
+_LARGE_READ_SIZE = 262144
+_READS_PER_EVENT = 4
+
+# After so many reads and writes a connection is worth the trouble of using its socket without the transport.
+_WARM_UP = 16
+
 _INTERNAL_ERROR = 1011
+
+_NOTHING: Any = None
 
 # Seconds after which a hook that holds up messages is worth a warning.
 _LONG = 10.0
+
+
+class Batch:
+    """The sessions to which something was sent while the loop had one session deal with an event.
+
+    Each is written to once, at the end of that: what a hook sends to many connections for each of the messages that one
+    read has brought leaves each of them in one piece.
+    """
+
+    __slots__ = ("depth", "sessions")
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.sessions: deque[Session] = deque()
+
+    def flush(self) -> None:
+        """Write. What one of them raises is raised when all have been written to."""
+        try:
+            while self.sessions:
+                session = self.sessions.popleft()
+                session._waits = False
+                session._pump()
+        finally:
+            if self.sessions:
+                self.flush()
 
 
 class Session:
@@ -53,14 +95,21 @@ class Session:
         self.link = link
         self.loop = loop
         self.options = options
+        self._now = loop.now
         self.connection = self._make_connection()
-        self._corked = False
+        self._fd = -1
+        self._cold_for = _WARM_UP
+        self._batch = loop.batch
+        self._log_octets = options.log_octets
+        self._read_size = _READ_SIZE
+        # Whether it is written to at the end of something that is going on.
+        self._waits = False
         self._reading = True
         self._writable = True
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._turn: Timer | None = None
-        self._disconnect = Disconnect.NO
+        self._disconnect = _NO
         self._cancel_hook: Callable[[], object] | None = None
         self._hook = ""
         self._hook_seen: Callable[[], object] | None = None
@@ -68,14 +117,14 @@ class Session:
         self._has_warned = False
         self._drain_waiters: list[Any] = []
         self._lost = False
-        self._closed = False
+        self._traffic: TrafficStats | None = None
 
     def _make_connection(self, external_port: int | None = None) -> Connection:
         return Connection(
             self,
             self.options,
             is_server=self.is_server,
-            now=self.loop.now(),
+            now=self._now(),
             is_secure=self.link.is_secure,
             external_port=external_port,
         )
@@ -88,9 +137,79 @@ class Session:
 
     def data_received(self, data: bytes) -> None:
         """The peer sent something."""
-        if self.options.log_octets:
-            self._log_octets("received", data)
-        self._drive(self.connection.receive_data, data, self.loop.now())
+        if self._log_octets:
+            self._log("received", data)
+        if self._cold_for:
+            self._warm_up()
+        waited = self._begin()
+        try:
+            self.connection.receive_data(data if type(data) is bytes else bytes(data), self._now())
+        finally:
+            self._end(waited)
+
+    def _warm_up(self) -> None:
+        """Leave the transport out once the connection has shown that it is worth it."""
+        self._cold_for -= 1
+        if not self._cold_for and not self._log_octets:
+            if self._reading:
+                self._fd = self.link.go_direct(self.readable)
+            else:
+                self._cold_for = 1
+
+    def readable(self) -> Any:
+        """The socket can be read from: read, and deal with what was read.
+
+        Returns:
+            None, or what the link returns when it is told that the peer has ended its side or that reading failed.
+        """
+        try:
+            if self._receive():
+                return None
+        except OSError as error:
+            return self.link.reading_failed(error)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            # Such as the CancelledError of a future that a hook has touched: no transport lives on after that.
+            self.link.abort()
+            raise
+        return self.link.peer_ended()
+
+    def _receive(self) -> bool:
+        """Read until there is nothing left, but not for ever; False if the peer has ended its side."""
+        limit = self._read_size
+        total = 0
+        reads_left = _READS_PER_EVENT
+        while reads_left:
+            reads_left -= 1
+            view = self.connection.room()
+            if view is None:
+                data = receive(self._fd, limit)
+                if not data:
+                    return data is None
+                count = len(data)
+                is_full = count == limit
+                self.data_received(data)
+            else:
+                room = len(view)
+                count = receive_into(self._fd, view)
+                if count <= 0:
+                    return count < 0
+                is_full = count == room
+                self._received_in_place(count)
+            total += count
+            if not is_full or not self._reading or self._fd < 0 or self._disconnect is not _NO:
+                break
+        # The next event will probably bring as much as this one.
+        self._read_size = _READ_SIZE if total < _READ_SIZE else _LARGE_READ_SIZE
+        return True
+
+    def _received_in_place(self, count: int) -> None:
+        waited = self._begin()
+        try:
+            self.connection.received_in_place(count, self._now())
+        finally:
+            self._end(waited)
 
     def connection_lost(self, why: str | None = None) -> None:
         """The transport is gone.
@@ -101,6 +220,7 @@ class Session:
         if self._lost:
             return
         self._lost = True
+        self._fd = -1
         self._writable = False
         self._cancel_timers()
         never_opened = self.connection.reader is None
@@ -108,7 +228,7 @@ class Session:
             # Whatever onConnect or onConnecting decides, there is nobody to tell.
             self._give_up_hook()
         self._fail_drain_waiters()
-        self.connection.connection_lost(self.loop.now(), why)
+        self.connection.connection_lost(self._now(), why)
         if never_opened:
             # If it was onConnect that dropped the connection, it has been taken for busy since it returned.
             self._resume()
@@ -117,31 +237,70 @@ class Session:
     def writing_paused(self) -> None:
         """The transport has enough to write for now."""
         self._writable = False
-        self.connection.writing_paused(self.loop.now())
+        self.connection.writing_paused(self._now())
 
     def writing_resumed(self) -> None:
         """The transport can take more."""
         if self._lost:
             return
         self._writable = True
-        self._drive(self.connection.writing_resumed, self.loop.now())
+        self._drive(self.connection.writing_resumed, self._now())
 
     # -- What the core wants done
 
     def _drive(self, call: Callable[..., object], *arguments: Any) -> None:
         """Make a call in which the application may send, and write all that it has sent at once."""
-        self._corked = True
+        waited = self._begin()
         try:
             call(*arguments)
         finally:
-            self._corked = False
-            self.pump()
+            self._end(waited)
+
+    def _begin(self) -> bool:
+        """Something begins in which the application may send; ``_end`` takes what this returns."""
+        waited = self._waits
+        self._waits = True
+        self._batch.depth += 1
+        return waited
+
+    def _end(self, waited: bool) -> None:
+        batch = self._batch
+        batch.depth -= 1
+        try:
+            if not waited:
+                self._waits = False
+                self._pump()
+        finally:
+            if not batch.depth and batch.sessions:
+                batch.flush()
 
     def pump(self) -> None:
         """Do what the core wants done now. Called after everything that may have changed something."""
-        if self._corked or self._lost:
+        if not self._waits:
+            self._due()
+
+    def _due(self) -> None:
+        """Pump now, or at the end of what the loop is at."""
+        if self._batch.depth:
+            self._waits = True
+            self._batch.sessions.append(self)
+        else:
+            self._pump()
+
+    def _pump(self) -> None:
+        if self._lost:
             return
-        self._write()
+        connection = self.connection
+        if connection.output.size:
+            self._write()
+        if not (self._reading and connection.is_steady()):
+            self._follow()
+        self._arm_timer()
+        if self._drain_waiters and self._writable and not connection.output.size:
+            self._drained()
+
+    def _follow(self) -> None:
+        """Disconnect, pause or resume reading, or ask for a turn, as the core says."""
         connection = self.connection
         disconnect = connection.disconnect
         if disconnect is not self._disconnect:
@@ -155,19 +314,43 @@ class Session:
                 self.link.pause_reading()
         if connection.wants_turn and self._turn is None:
             self._turn = self.loop.call_later(0, self._take_turn)
-        self._arm_timer()
-        if self._drain_waiters and self._writable and not connection.output:
-            self._drained()
 
     def _write(self) -> None:
         connection = self.connection
-        while self._writable:
-            chunks = connection.data_to_send(_WRITE_SIZE)
-            if not chunks:
-                return
-            if self.options.log_octets:
-                self._log_octets("sent", b"".join(chunks))
-            self.link.write(chunks)
+        # One that is only sent to, as in a broadcast, has no less to gain.
+        if self._cold_for and self._writable:
+            self._warm_up()
+        while self._writable and connection.output.size:
+            is_direct = self._fd >= 0 and not self.link.queued()
+            waiting = connection.output.size
+            chunks = connection.data_to_send(_DIRECT_WRITE_SIZE if is_direct else _WRITE_SIZE)
+            if self._log_octets:
+                self._log("sent", b"".join(chunks))
+            if not is_direct or not self._send(chunks, waiting - connection.output.size):
+                self.link.write(chunks)
+
+    def _send(self, chunks: list[bytes | bytearray | memoryview], size: int) -> bool:
+        """Write to the socket itself; leave in ``chunks`` what it does not take.
+
+        Args:
+            chunks: what to write.
+            size: how many bytes these are.
+
+        Returns:
+            Whether it took everything.
+        """
+        try:
+            sent = send(self._fd, chunks)
+        except OSError:
+            # The transport will find the same, and knows what to do about it.
+            return False
+        if sent == size:
+            return True
+        while sent >= len(chunks[0]):
+            sent -= len(chunks.pop(0))
+        if sent:
+            chunks[0] = memoryview(chunks[0])[sent:]
+        return False
 
     def _obey(self, disconnect: Disconnect) -> None:
         self._disconnect = disconnect
@@ -181,7 +364,7 @@ class Session:
 
     def _take_turn(self) -> None:
         self._turn = None
-        self._drive(self.connection.resume_reading, self.loop.now())
+        self._drive(self.connection.resume_reading, self._now())
 
     def _arm_timer(self) -> None:
         """Have a timer that fires no later than the core's deadline.
@@ -189,17 +372,20 @@ class Session:
         One that fires too early is left alone: it costs one call, a timer for each read would cost more.
         """
         deadline = self.connection.next_deadline()
-        if deadline is None or (self._timer is not None and self._timer_at <= deadline):
+        if deadline is None:
             return
+        at = deadline
         if self._timer is not None:
+            if self._timer_at <= at:
+                return
             self._timer.cancel()
-        self._timer_at = deadline
-        self._timer = self.loop.call_later(max(0.0, deadline - self.loop.now()), self._wake)
+        self._timer_at = at
+        self._timer = self.loop.call_later(max(0.0, deadline - self._now()), self._wake)
 
     def _wake(self) -> None:
         self._timer = None
         self._warn_of_endless_hook()
-        self._drive(self.connection.handle_timeout, self.loop.now())
+        self._drive(self.connection.handle_timeout, self._now())
         # Also when the transport is gone: a hook that does not end has a deadline then.
         self._arm_timer()
 
@@ -209,7 +395,7 @@ class Session:
         That is what becomes of a hook that loops for as long as the connection lives, and nothing else shows it.
         """
         hook = self._cancel_hook
-        now = self.loop.now()
+        now = self._now()
         if hook is None or hook is not self._hook_seen:
             self._hook_seen = hook
             self._hook_seen_at = now
@@ -233,22 +419,22 @@ class Session:
     def send_prepared(self, message: PreparedMessage) -> None:
         """Send a prepared message: as it is if that is how it goes over this connection."""
         connection = self.connection
-        compress = connection.codec is not None and not message.doNotCompress
-        if (
-            self.is_server
-            and not compress
-            and not self.options.mask_server_frames
-            and not self.options.auto_fragment_size
-        ):
-            connection.send_prepared(message.frame, len(message.payload))
+        options = self.options
+        masked = options.mask_server_frames if connection.is_server else options.mask_client_frames
+        frame = None if masked or options.auto_fragment_size else message.frame_for(connection.codec)
+        if frame is None:
+            connection.send_message(message.payload, message.isBinary, not message.doNotCompress)
         else:
-            connection.send_message(message.payload, message.isBinary, compress=compress)
-        self.pump()
+            connection.send_prepared(frame, len(message.payload))
+        if not self._waits:
+            self._due()
 
-    @cached_property
+    @property
     def traffic(self) -> TrafficStats:
         """The counters of this connection."""
-        return TrafficStats.of(self.connection)
+        if self._traffic is None:
+            self._traffic = TrafficStats.of(self.connection)
+        return self._traffic
 
     # -- Flow control for the application
 
@@ -260,8 +446,8 @@ class Session:
         """Return a future that is done when the transport can take more; see ``WebSocketProtocol.drained``."""
         txaio = self.loop.txaio
         if self._lost or self._disconnect is Disconnect.ABORT:
-            return txaio.create_future_error(self.protocol._disconnected())
-        if self._writable and not self.connection.output:
+            return txaio.create_future_error(_disconnected())
+        if self._writable and not self.connection.output.size:
             return txaio.create_future_success(None)
         future = txaio.create_future()
         self._drain_waiters.append(future)
@@ -277,7 +463,7 @@ class Session:
         waiters, self._drain_waiters = self._drain_waiters, []
         for future in waiters:
             if not self.loop.txaio.is_called(future):
-                self.loop.txaio.reject(future, self.protocol._disconnected())
+                self.loop.txaio.reject(future, _disconnected())
 
     # -- Hooks
 
@@ -339,13 +525,13 @@ class Session:
 
     def _resume(self, _: object = None) -> None:
         """The application has dealt with something; deliver the next."""
-        self.connection.resume_delivery(self.loop.now())
+        self.connection.resume_delivery(self._now())
 
     def _opened(self, _: object = None) -> None:
         """The opening handshake is complete: tell the application, and only then deliver what the peer has sent."""
         if self.connection.state in (State.DISCONNECTING, State.CLOSED):
             # onConnect has dropped the connection, or took so long that it is gone: no onOpen, so no message either.
-            self.connection.fail(_INTERNAL_ERROR, "the connection never opened", self.loop.now())
+            self.connection.fail(_INTERNAL_ERROR, "the connection never opened", self._now())
             self._resume()
         else:
             self._run_hook("onOpen", (), self._open_done, self._open_failed)
@@ -363,7 +549,7 @@ class Session:
             # An answer to a message that was received before the connection closed: nobody is at fault.
             return
         self.log_failure(name, error)
-        self.connection.fail(_INTERNAL_ERROR, "internal error", self.loop.now())
+        self.connection.fail(_INTERNAL_ERROR, "internal error", self._now())
 
     def log_failure(self, name: str, error: BaseException) -> None:
         """Log an exception that a hook raised."""
@@ -417,7 +603,7 @@ class Session:
             length=length,
         )
 
-    def _log_octets(self, direction: str, data: bytes) -> None:
+    def _log(self, direction: str, data: bytes) -> None:
         self.protocol.log.debug(
             "{peer}: octets {direction}: {octets}", peer=self.link.peer, direction=direction, octets=data.hex()
         )
@@ -435,9 +621,15 @@ class Session:
 
     def on_closed(self, was_clean: bool, code: int | None, reason: str | None) -> None:
         """The end."""
-        self._closed = True
         self._cancel_timers()
         self.protocol._closed(was_clean, code, reason)
+
+    def let_go(self) -> None:
+        """The application has dealt with the end: let go of what refers back, for the same reason as the core does.
+
+        What the application may still ask for, the core has.
+        """
+        self.protocol = self.link = _NOTHING
 
     def _deliver(self, name: str, payload: bytes) -> None:
         try:
@@ -463,3 +655,7 @@ class Session:
 
         self._wait(name, result, done, failed)
         running = False
+
+
+def _disconnected() -> Disconnected:
+    return Disconnected("the connection is closed")

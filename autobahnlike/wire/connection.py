@@ -18,6 +18,7 @@ Time is a float in seconds from any clock that does not go back.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -47,6 +48,11 @@ from autobahnlike.wire.state import TRANSITIONS, Input, State
 
 __all__ = ("Connection", "Disconnect", "Handler")
 
+_NO = Disconnect.NO
+_OPEN = State.OPEN
+_CLOSED = State.CLOSED
+_NOBODY: Any = None
+
 # How long the other side has to end the TCP connection after we have ended ours, if there is no time-out to go by.
 _LINGER = 5.0
 
@@ -65,7 +71,8 @@ class Connection:
         now: the time at which the TCP connection was made; the opening handshake's time-out runs from there.
         is_secure: on a server, whether the transport is TLS: it decides which port a Host header without one means.
         external_port: on a server, the port that a Host header has to name, if it names one; None for any.
-        random_bytes: where masking keys and ping payloads come from: "a strong source of entropy" (section 5.3).
+        random_bytes: where masking keys and ping payloads come from, "a strong source of entropy" (section 5.3); None
+            for ``os.urandom``.
 
     Attributes:
         state: where the connection is in its life. Only ``_move`` sets it.
@@ -90,9 +97,13 @@ class Connection:
         "_deadline",
         "_disconnect",
         "_dropped",
+        "_fragment_size",
         "_handler",
+        "_high_water",
         "_initiated",
         "_keepalive",
+        "_max_message",
+        "_max_queue",
         "_now",
         "_on_deadline",
         "_opening",
@@ -129,8 +140,9 @@ class Connection:
         now: float,
         is_secure: bool = False,
         external_port: int | None = None,
-        random_bytes: Callable[[int], bytes] = os.urandom,
+        random_bytes: Callable[[int], bytes] | None = None,
     ) -> None:
+        random_bytes = random_bytes or os.urandom
         self.state = State.CONNECTING
         self.options = options
         self.is_server = is_server
@@ -148,6 +160,11 @@ class Connection:
         self.handshake_octets_sent = 0
         self._handler = handler
         self._now = now
+        # What is asked for each message
+        self._max_message = min(options.max_message_size or sys.maxsize, sys.maxsize)
+        self._max_queue = min(options.max_send_queue or sys.maxsize, sys.maxsize)
+        self._high_water = options.write_high_water
+        self._fragment_size = options.auto_fragment_size
         masked = options.mask_server_frames if is_server else options.mask_client_frames
         self.output = OutputQueue(
             MaskSource(random_bytes) if masked else None,
@@ -234,15 +251,24 @@ class Connection:
         """The round-trip time that the last answered automatic ping took, in seconds; None if there was none."""
         return self._keepalive.rtt
 
-    def data_to_send(self, limit: int = 1 << 62) -> list[bytes | bytearray | memoryview]:
+    def is_steady(self) -> bool:
+        """Whether the connection is open and there is nothing to do but to read on, write, and mind the time.
+
+        It is what a reader of the properties above would find, asked once, for after every read.
+        """
+        return (
+            self._reader is not None and not self._reader.halted and self._disconnect is _NO and self._deadline is None
+        )
+
+    def data_to_send(self, limit: int = sys.maxsize) -> list[bytes | bytearray | memoryview]:
         """Take what is to be written next, in order; empty if there is nothing.
 
         Args:
             limit: bytes to take at the most. Ask again when the transport has taken them.
         """
-        if not self.output:
-            return []
         size = self.output.size
+        if not size:
+            return []
         chunks = self.output.take(limit)
         self.octets_sent += size - self.output.size
         return chunks
@@ -263,17 +289,42 @@ class Connection:
             data: one or more bytes.
             now: the time.
         """
-        self._now = now
-        self.octets_received += len(data)
-        if not self._congested:
-            self._keepalive.heard(now)
-        if self._reader is not None:
-            self._read(self._reader.feed, data)
-            self._deliver()
+        self._received(len(data), now)
+        reader = self._reader
+        if reader is not None:
+            self._read(data)
+            if reader.halted:
+                self._deliver()
         elif self._seeker is not None:
             self._seeker.feed(data)
         elif self._opening is not None:
             self._receive_handshake(self._opening, data)
+
+    def _received(self, count: int, now: float) -> None:
+        self._now = now
+        self.octets_received += count
+        if not self._congested:
+            self._keepalive.heard(now)
+
+    def room(self) -> memoryview | None:
+        """Give memory into which to receive what is left of a large frame; then call ``received_in_place``.
+
+        Returns:
+            The memory, which is not to be used for anything else; None if what the peer sends next is for
+            ``receive_data``.
+        """
+        return None if self._reader is None else self._reader.room()
+
+    def received_in_place(self, count: int, now: float) -> None:
+        """Take what the peer sent and ``room`` had memory for.
+
+        Args:
+            count: how many bytes, one or more.
+            now: the time.
+        """
+        self._received(count, now)
+        self._read(None, count)
+        self._deliver()
 
     def resume_reading(self, now: float) -> None:
         """Go on with what was received, in a turn of its own; see ``wants_turn``."""
@@ -450,25 +501,30 @@ class Connection:
             self.options,
             is_server=self.is_server,
             codec=codec,
-            on_message=self._message_received,
+            on_message=self._keep_message,
             on_control=self._control_received,
             on_frame=partial(self._handler.on_frame, False) if self.options.log_frames else None,
         )
         if rest:
             self.handshake_octets_received -= len(rest)
-            self._read(self._reader.feed, rest)
+            self._read(rest)
 
     # -- Delivery
 
     def pause_delivery(self) -> None:
         """Deliver nothing more to the handler for now; it is busy."""
         self._busy = True
+        if self._reader is not None:
+            self._reader.on_message = self._keep_message
 
     def resume_delivery(self, now: float) -> None:
         """Deliver again; the handler has finished what it was told last."""
         self._now = now
         self._busy = False
         self._deliver()
+        # Not before everything that has waited was delivered.
+        if self._reader is not None and not self._busy:
+            self._reader.on_message = self._handler.on_message
 
     def _deliver(self) -> None:
         """Deliver what has waited, then read on, then, if nothing more can come, report the end."""
@@ -482,14 +538,14 @@ class Connection:
                     self._answering = False
             elif reader is not None and reader.halted and not self._is_stuck() and self._may_go_on(reader):
                 self._keepalive.resume(self._now)
-                self._read(reader.proceed)
+                self._read(None)
             else:
                 if self.state is State.CLOSED and not self._reported:
                     self._report()
                 return
 
     def _is_stuck(self) -> bool:
-        return self._congested and self._answers >= self.options.write_high_water
+        return self._congested and self._answers >= self._high_water
 
     def _may_go_on(self, reader: MessageReader) -> bool:
         # When the TCP connection is gone, nobody gives this one a turn any more.
@@ -508,11 +564,17 @@ class Connection:
         self._reported = True
         self._deadline = None
         self._abandon_reader()
+        # Nobody is told anything any more. What refers to each other here is let go now; only the garbage collector
+        # would find it, and for that it would have to go through the connections that are open.
+        handler, self._handler = self._handler, _NOBODY
+        self._on_deadline = _NOBODY
+        if self.reader is not None:
+            self.reader.forget()
         if self._received_close and not self._dropped:
-            self._handler.on_closed(True, self.close_code, self.close_reason)
+            handler.on_closed(True, self.close_code, self.close_reason)
             return
         why = self.failure or "peer dropped the TCP connection without previous WebSocket closing handshake"
-        self._handler.on_closed(False, 1006, f'connection was closed uncleanly ("{why}")')
+        handler.on_closed(False, 1006, f'connection was closed uncleanly ("{why}")')
 
     # -- Receiving
 
@@ -521,10 +583,19 @@ class Connection:
             self._reader.abandon()
             self._reader = None
 
-    def _read(self, read: Callable[..., None], *data: bytes) -> None:
+    def _read(self, data: bytes | None, count: int = 0) -> None:
+        """Have the reader go on: with data, with what was received in place, or with what it has."""
+        reader = self._reader
+        if reader is None:
+            return
         self._answering = True
         try:
-            read(*data)
+            if data is not None:
+                reader.feed(data)
+            elif count:
+                reader.filled(count)
+            else:
+                reader.proceed()
         except RemoteProtocolError as error:
             self._stop_reading(self._seek_close, error)
         finally:
@@ -547,11 +618,9 @@ class Connection:
     def _seek_close(self, error: RemoteProtocolError) -> None:
         self._dispatch(0, self._violated, error)
 
-    def _message_received(self, payload: bytes, is_binary: bool) -> None:
-        if self._busy:
-            self._dispatch(len(payload), self._handler.on_message, payload, is_binary)
-        else:
-            self._handler.on_message(payload, is_binary)
+    def _keep_message(self, payload: bytes, is_binary: bool) -> None:
+        """Take a message while the handler is busy; while it is not, the reader gives it messages directly."""
+        self._dispatch(len(payload), self._handler.on_message, payload, is_binary)
 
     def _control_received(self, opcode: int, payload: bytes) -> None:
         if opcode == PING:
@@ -626,7 +695,7 @@ class Connection:
     # -- Sending
 
     def send_message(
-        self, payload: bytes, is_binary: bool, *, compress: bool = True, fragment_size: int | None = None
+        self, payload: bytes, is_binary: bool, compress: bool = True, fragment_size: int | None = None
     ) -> None:
         """Queue a message.
 
@@ -641,42 +710,49 @@ class Connection:
             Disconnected: the connection is not open.
             PayloadExceededError: the message is over ``max_message_size``.
         """
+        output = self.output
         # Before compressing: a message that is compressed and then not sent would leave the peer without its context.
-        if self._may_send(len(payload)):
-            size = self.options.auto_fragment_size if fragment_size is None else fragment_size
-            self.output.add_message(payload, is_binary, self.codec if compress else None, size)
+        if self.state is not _OPEN or len(payload) > self._max_message or output.size > self._max_queue:
+            self._cannot_send(len(payload))
+            return
+        output.add_message(
+            payload,
+            is_binary,
+            self.codec if compress else None,
+            self._fragment_size if fragment_size is None else fragment_size,
+        )
+        if self._congested or output.size >= self._high_water:
             self._announce_output()
 
     def send_prepared(self, frame: bytes, size: int) -> None:
-        """Queue a message that is a whole frame already, unmasked and uncompressed; see ``send_message``.
+        """Queue a message that is a whole frame already, and not masked; see ``send_message``.
 
         Args:
             frame: the frame.
-            size: the length of the message in it, in bytes.
+            size: the length of the message in it, in bytes, before compression.
 
         Raises:
             Disconnected: as ``send_message``.
             PayloadExceededError: as ``send_message``.
         """
-        if self._may_send(size):
-            self.output.add_prepared(frame, size)
+        output = self.output
+        if self.state is not _OPEN or size > self._max_message or output.size > self._max_queue:
+            self._cannot_send(size)
+            return
+        output.add_prepared(frame, size)
+        if self._congested or output.size >= self._high_water:
             self._announce_output()
 
-    def _may_send(self, length: int) -> bool:
-        """Tell whether a message of this length may be queued; drop the connection if too much is waiting already."""
-        if self.state is not State.OPEN:
+    def _cannot_send(self, length: int) -> None:
+        """Say why a message of this length is not queued, or drop the connection if too much is waiting already."""
+        if self.state is not _OPEN:
             raise Disconnected("Attempt to send on a closed protocol")
-        limit = self.options.max_message_size
-        if limit and length > limit:
+        if length > self._max_message:
             raise PayloadExceededError(
-                f"message of {length} bytes is over the limit of {limit} (maxMessagePayloadSize)"
+                f"message of {length} bytes is over the limit of {self._max_message} (maxMessagePayloadSize)"
             )
-        limit = self.options.max_send_queue
-        if limit and self.output.size > limit:
-            self._drop(f"peer did not take what was sent: more than {limit} bytes are waiting (maxSendQueueSize)")
-            self._ahead.forget()
-            return False
-        return True
+        self._drop(f"peer did not take what was sent: more than {self._max_queue} bytes are waiting (maxSendQueueSize)")
+        self._ahead.forget()
 
     def send_ping(self, payload: bytes = b"") -> None:
         """Queue a ping; ignored if the connection is not open.
@@ -704,13 +780,14 @@ class Connection:
             raise InvalidArgument(f"payload of {len(payload)} bytes is too long for a ping or pong: at most 125")
         if self.state is State.OPEN:
             self.output.add_control(opcode, payload)
-            self._announce_output()
+            if self._congested or self.output.size >= self._high_water:
+                self._announce_output()
 
     def _announce_output(self) -> None:
+        """Much output has collected, or the transport takes none."""
         size = self.output.size
         if not self._congested:
-            if size >= self.options.write_high_water:
-                self._handler.on_output()
+            self._handler.on_output()
             return
         if self._answering or self._busy:
             self._answers += size - self._size_seen

@@ -11,6 +11,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from autobahnlike.exception import InvalidArgument, InvalidRequest, InvalidResponse, NotAnUpgrade
@@ -26,7 +27,15 @@ from autobahnlike.wire.headers import (
     parse_token_list,
     quote_text,
 )
-from autobahnlike.wire.http11 import Request, Response, clean_reason, reason_phrase, write_request, write_response
+from autobahnlike.wire.http11 import (
+    Request,
+    Response,
+    clean_reason,
+    header_line,
+    reason_phrase,
+    write_request,
+    write_response,
+)
 from autobahnlike.wire.options import Options
 from autobahnlike.wire.uri import host_header, origin_allowed, parse_host, parse_origin
 
@@ -48,6 +57,9 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # Specifications as Autobahn counts them: drafts of hybi, and 18 for RFC 6455.
 _WIRE_VERSIONS = {10: 8, 11: 8, 12: 8, 13: 13, 14: 13, 15: 13, 16: 13, 17: 13, 18: 13}
 
+_ACCEPTED = "HTTP/1.1 101 Switching Protocols\r\n"
+_UPGRADE_LINES = "Upgrade: WebSocket\r\nConnection: Upgrade\r\n"
+
 _SCHEMES = ("ws", "wss", "http", "https")
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
 _OWN_HEADERS = _FRAMING_HEADERS | {
@@ -61,8 +73,7 @@ _OWN_HEADERS = _FRAMING_HEADERS | {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """A valid request for a WebSocket.
 
     Attributes:
@@ -134,17 +145,17 @@ def read_request(
     version = _read_version(headers, options.versions)
     path, _, query = resource.partition("?")
     return Opening(
-        key=_read_key(headers),
-        version=version,
-        host=host,
-        port=port or (443 if is_secure else 80),
-        resource=resource,
-        path=path,
-        params=parse_qs(query),
-        origin=_read_origin(headers, version, options),
-        protocols=_read_protocols(headers),
-        extensions=_read_extensions(headers),
-        headers=headers,
+        _read_key(headers),
+        version,
+        host,
+        port or (443 if is_secure else 80),
+        resource,
+        path,
+        parse_qs(query) if query else {},
+        _read_origin(headers, version, options),
+        _read_protocols(headers),
+        _read_extensions(headers),
+        headers,
     )
 
 
@@ -172,15 +183,17 @@ def accept_response(
         raise InvalidArgument(
             f"subprotocol {subprotocol!r:.80} was not offered by the client; choose from request.protocols, or None"
         )
-    given = _application_headers(headers, _OWN_HEADERS)
-    pairs = [] if not server or _has(given, "server") else [("Server", server)]
-    pairs += [("Upgrade", "WebSocket"), ("Connection", "Upgrade"), *given]
+    given = _application_headers(headers, _OWN_HEADERS) if headers else []
+    lines = [] if not server or _has(given, "server") else [header_line("Server", server)]
+    lines.append(_UPGRADE_LINES)
+    for name, value in given:
+        lines.append(header_line(name, value))
     if subprotocol is not None:
-        pairs.append(("Sec-WebSocket-Protocol", subprotocol))
-    pairs.append(("Sec-WebSocket-Accept", accept_key(opening.key)))
+        lines.append(header_line("Sec-WebSocket-Protocol", subprotocol))
+    lines.append(f"Sec-WebSocket-Accept: {accept_key(opening.key)}\r\n")
     if extensions:
-        pairs.append(("Sec-WebSocket-Extensions", extensions))
-    return write_response(101, None, pairs)
+        lines.append(header_line("Sec-WebSocket-Extensions", extensions))
+    return f"{_ACCEPTED}{''.join(lines)}\r\n".encode()
 
 
 def refuse_response(
@@ -331,7 +344,7 @@ def _check_request_line(request: Request) -> None:
 def _check_no_body(headers: Headers) -> None:
     # Bytes behind the head are frames here. A proxy in front that takes them for a body would let a client smuggle
     # (GHSA-mfx4-hv73-q22v).
-    if "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
+    if headers.get("transfer-encoding") is not None or headers.get("content-length", "0") != "0":
         raise InvalidRequest("a request for a WebSocket has no body")
 
 
@@ -387,6 +400,8 @@ def _read_version(headers: Headers, supported: Sequence[int]) -> int:
     if len(values) != 1:
         raise InvalidRequest("the Sec-WebSocket-Version header is missing or there are several")
     text = values[0]
+    if text == "13" and 13 in supported:
+        return 13
     # RFC 6455, section 11.3.5: a number from 0 to 255 without leading zeros.
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and text == str(int(text))):
         raise InvalidRequest(f"Sec-WebSocket-Version {quote_text(text, 16)} is malformed")
@@ -434,8 +449,11 @@ def _read_origin(headers: Headers, version: int, options: Options) -> str:
 
 
 def _read_protocols(headers: Headers) -> list[str]:
+    value = headers.get("Sec-WebSocket-Protocol")
+    if value is None:
+        return []
     try:
-        protocols = parse_token_list(",".join(headers.get_all("Sec-WebSocket-Protocol")))
+        protocols = parse_token_list(value)
     except ValueError as error:
         raise InvalidRequest(f"bad Sec-WebSocket-Protocol: {error}") from None
     if len(set(protocols)) < len(protocols):
@@ -444,8 +462,9 @@ def _read_protocols(headers: Headers) -> list[str]:
 
 
 def _read_extensions(headers: Headers) -> list[Extension]:
+    values = headers.get_all("Sec-WebSocket-Extensions")
     try:
-        return parse_extensions(headers.get_all("Sec-WebSocket-Extensions"))
+        return parse_extensions(values)
     except ValueError as error:
         raise InvalidRequest(f"bad Sec-WebSocket-Extensions: {error}") from None
 

@@ -56,22 +56,31 @@ class Headers:
         pairs: (name, value) pairs in the order of the lines. Names must be tokens already (RFC 9110, section 5.1).
     """
 
-    __slots__ = ("_pairs", "_values")
+    __slots__ = ("_pairs", "_repeated", "_values")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._pairs = tuple(pairs)
-        self._values: dict[str, list[str]] = {}
-        for name, value in self._pairs:
-            self._values.setdefault(name.lower(), []).append(value)
+        self._values = {name.lower(): value for name, value in self._pairs}
+        # All the values of each field; hardly any message repeats one, so it is made only where one is.
+        self._repeated: dict[str, list[str]] | None = None
+        if len(self._values) < len(self._pairs):
+            self._repeated = {name: [] for name in self._values}
+            for name, value in self._pairs:
+                self._repeated[name.lower()].append(value)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The value of a field, or ``default``; the values of a repeated field are joined by a comma."""
-        values = self._values.get(name.lower())
+        if self._repeated is None:
+            return self._values.get(name.lower(), default)
+        values = self._repeated.get(name.lower())
         return default if values is None else ",".join(values)
 
     def get_all(self, name: str) -> list[str]:
         """The values of a field, one for each of its lines; empty if there is none."""
-        return list(self._values.get(name.lower(), ()))
+        if self._repeated is not None:
+            return list(self._repeated.get(name.lower(), ()))
+        value = self._values.get(name.lower())
+        return [] if value is None else [value]
 
     def items(self) -> tuple[tuple[str, str], ...]:
         """All lines as (name, value) pairs, in order, names spelled as they were sent."""
@@ -79,7 +88,9 @@ class Headers:
 
     def joined(self, separator: str = ", ") -> dict[str, str]:
         """A plain dictionary: names in lower case, the values of a repeated field joined by ``separator``."""
-        return {name: separator.join(values) for name, values in self._values.items()}
+        if self._repeated is None:
+            return self._values.copy()
+        return {name: separator.join(values) for name, values in self._repeated.items()}
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values
@@ -137,9 +148,12 @@ def has_member(values: Iterable[str], wanted: str) -> bool:
         values: the values of the header lines.
         wanted: the member, in lower case.
     """
-    members = (member.strip(OPTIONAL_WHITESPACE) for value in values for member in value.split(","))
-    # Only ASCII: the Kelvin sign lower-cases to "k", and a proxy in front would not take it for one.
-    return any(member.isascii() and member.lower() == wanted for member in members)
+    for value in values:
+        for member in value.split(","):
+            # Only ASCII: the Kelvin sign lower-cases to "k", and a proxy in front would not take it for one.
+            if member.strip(OPTIONAL_WHITESPACE).lower() == wanted and member.isascii():
+                return True
+    return False
 
 
 def parse_token_list(value: str) -> list[str]:
@@ -198,8 +212,10 @@ def check_header(name: str, value: str) -> None:
     """
     if not isinstance(name, str) or not is_token(name):
         raise InvalidArgument(f"header name {name!r:.80} is not a token: use letters, digits and hyphens")
-    if not isinstance(value, str) or not _FORBIDDEN.isdisjoint(value):
+    if not isinstance(value, str) or not (value.isprintable() or _FORBIDDEN.isdisjoint(value)):
         raise InvalidArgument(f"value of header {name} must be text without line ends and control characters")
+    if value.isascii():
+        return
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -258,10 +274,11 @@ def _split_unquoted(text: str, separator: str) -> list[str]:
 
 
 def _parse_param(text: str) -> tuple[str, str | None]:
-    name, equals, value = (part.strip(OPTIONAL_WHITESPACE) for part in text.partition("="))
-    name = _token(name).lower()
+    name, equals, value = text.partition("=")
+    name = _token(name.rstrip(OPTIONAL_WHITESPACE)).lower()
     if not equals:
         return name, None
+    value = value.lstrip(OPTIONAL_WHITESPACE)
     if len(value) > 1 and value[0] == value[-1] == '"':
         characters = iter(value[1:-1])
         value = "".join(next(characters, "") if character == "\\" else character for character in characters)

@@ -13,10 +13,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from autobahnlike.exception import HandshakeError, InvalidArgument, InvalidRequest, InvalidResponse
-from autobahnlike.wire.headers import TOKEN_BYTES, Headers, check_header, decode_value, is_visible, quote_text
+from autobahnlike.wire.headers import (
+    OPTIONAL_WHITESPACE,
+    TOKEN_BYTES,
+    Headers,
+    check_header,
+    decode_value,
+    is_visible,
+    quote_text,
+)
 
 __all__ = (
     "HeadReader",
@@ -25,6 +33,7 @@ __all__ = (
     "Response",
     "ResponseReader",
     "clean_reason",
+    "header_line",
     "reason_phrase",
     "write_request",
     "write_response",
@@ -32,7 +41,8 @@ __all__ = (
 
 _VISIBLE = bytes(range(0x21, 0x7F))
 _REQUEST_LINE_BYTES = _VISIBLE + b" "
-_FIELD_BYTES = _VISIBLE + b" \t" + bytes(range(0x80, 0x100))
+_TEXT_BYTES = _VISIBLE + b" \t"
+_FIELD_BYTES = _TEXT_BYTES + bytes(range(0x80, 0x100))
 
 # Longer than the method of any request (RFC 9110, section 16.1), to tell binary and other protocols from HTTP early.
 _MAX_METHOD = 24
@@ -80,8 +90,7 @@ _PHRASES = {
 _CLASSES = {1: "Informational", 2: "Success", 3: "Redirection", 4: "Client Error", 5: "Server Error"}
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """The head of a request.
 
     Attributes:
@@ -239,6 +248,43 @@ class RequestReader(HeadReader[Request]):
         super().__init__(max_size, max_headers)
         self._start = ("", "", "")
 
+    def feed(self, data: bytes) -> Request | None:
+        """Take what arrived; see ``HeadReader.feed``."""
+        request = None if self._buffer else self._read_whole(data)
+        return super().feed(data) if request is None else request
+
+    def _read_whole(self, data: bytes) -> Request | None:
+        """Read a head that came in one piece, as nearly all do, in a fifth of the time that its lines take one by one.
+
+        Gives None for whatever is not as usual in any way: reading it line by line will tell what is wrong with it.
+        """
+        end = data.find(b"\r\n\r\n")
+        if end < 0 or end + 4 > self._max_size:
+            return None
+        head = data[:end]
+        first, *lines = head.decode("latin-1").split("\r\n")
+        if (
+            # Nothing but text between the line ends.
+            head.translate(None, _TEXT_BYTES) != b"\r\n" * len(lines)
+            or len(lines) > self._max_headers
+            or (end > self._max_line and max(map(len, (first, *lines))) > self._max_line)
+        ):
+            return None
+        target = first[4:-9]
+        if first != f"GET {target} HTTP/1.1" or not is_visible(target):
+            return None
+        pairs = []
+        for line in lines:
+            name, colon, value = line.partition(":")
+            if not colon or not name:
+                return None
+            pairs.append((name, value.strip(OPTIONAL_WHITESPACE)))
+        if "".join([name for name, _ in pairs]).encode("ascii").translate(None, TOKEN_BYTES):
+            return None
+        self._buffer += data[: end + 4]
+        self.rest = bytes(data[end + 4 :])
+        return Request("GET", target, "HTTP/1.1", Headers(pairs))
+
     def _check_start(self, text: bytes) -> None:
         method, space, _ = text.partition(b" ")
         if (space and not method) or len(method) > _MAX_METHOD or method.translate(None, TOKEN_BYTES):
@@ -365,9 +411,16 @@ def write_response(
     return _write_head(f"HTTP/1.1 {status} {phrase}", pairs) + body
 
 
+def header_line(name: str, value: str) -> str:
+    """Write a header field, with the line end behind it.
+
+    Raises:
+        InvalidArgument: name or value have characters that they may not have.
+    """
+    check_header(name, value)
+    return f"{name}: {value}\r\n"
+
+
 def _write_head(start: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    lines = [start]
-    for name, value in headers:
-        check_header(name, value)
-        lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+    lines = "".join([header_line(name, value) for name, value in headers])
+    return f"{start}\r\n{lines}\r\n".encode()

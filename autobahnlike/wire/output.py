@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 
 from autobahnlike.wire.deflate import Codec
-from autobahnlike.wire.frames import BINARY, CONTINUATION, FIN, RSV1, TEXT, frame_header
-from autobahnlike.wire.masking import MaskSource, apply_mask
+from autobahnlike.wire.frames import BINARY, CONTINUATION, FIN, RSV1, TEXT
+from autobahnlike.wire.kernel import apply_mask, put_frame, put_header
+from autobahnlike.wire.masking import MaskSource
 
 __all__ = ("OutputQueue",)
 
@@ -33,6 +34,7 @@ class OutputQueue:
     __slots__ = (
         "_apply_mask",
         "_chunks",
+        "_is_plain",
         "_masks",
         "_on_frame",
         "_tail",
@@ -52,6 +54,8 @@ class OutputQueue:
     ) -> None:
         self._masks = masks
         self._on_frame = on_frame
+        # Whether nothing has to be done for a frame but to write it
+        self._is_plain = masks is None and on_frame is None
         self._apply_mask = apply_mask
         # None while there are none: an empty deque would be a twelfth of an idle connection.
         self._chunks: deque[bytes | bytearray | memoryview] | None = None
@@ -89,25 +93,36 @@ class OutputQueue:
         if codec is not None:
             payload = codec.compress(payload, True)
             first_byte |= RSV1
-        last = (len(payload) - 1) // fragment_size * fragment_size if fragment_size and payload else 0
-        for start in range(0, last, fragment_size or 1):
-            self.add_data(first_byte, payload[start : start + fragment_size])
-            first_byte = CONTINUATION
-        self.add_data(first_byte | FIN, payload[last:])
+        if fragment_size and len(payload) > fragment_size:
+            last = (len(payload) - 1) // fragment_size * fragment_size
+            for start in range(0, last, fragment_size):
+                self.add_data(first_byte, payload[start : start + fragment_size])
+                first_byte = CONTINUATION
+            payload = payload[last:]
+        length = len(payload)
+        self.frames += 1
+        self.payload_octets += length
+        if length <= _COPY and self._is_plain:
+            put_frame(self._tail, first_byte | FIN, payload, None)
+            self.size += length + (2 if length < 126 else 4)
+        else:
+            self._add_frame(first_byte | FIN, payload)
 
     def add_prepared(self, frame: bytes, size: int) -> None:
         """Queue a message that is a whole frame already.
 
         Args:
             frame: the frame.
-            size: the length of the message in it, in bytes.
+            size: the length of the message in it, in bytes, before compression.
         """
+        marker = frame[1]
+        length = len(frame) - (2 if marker < 126 else 4 if marker == 126 else 10)
         self.messages += 1
         self.message_octets += size
         self.frames += 1
-        self.payload_octets += size
+        self.payload_octets += length
         if self._on_frame is not None:
-            self._on_frame(frame[0], size)
+            self._on_frame(frame[0], length)
         self.add(frame)
 
     def add_control(self, opcode: int, payload: bytes) -> None:
@@ -124,19 +139,16 @@ class OutputQueue:
         length = len(payload)
         if self._on_frame is not None:
             self._on_frame(first_byte, length)
-        if self._masks is not None:
-            key = self._masks.next_key()
-            header = frame_header(first_byte, length, key)
-            if self._apply_mask:
-                payload = apply_mask(payload, key)
-        else:
-            header = frame_header(first_byte, length)
-        self._tail += header
-        self.size += len(header) + length
-        if length <= _COPY:
-            self._tail += payload
-        else:
-            self._append(payload)
+        key = self._masks.next_key() if self._masks is not None else None
+        tail = self._tail
+        before = len(tail)
+        if length <= _COPY and self._apply_mask:
+            put_frame(tail, first_byte, payload, key)
+            self.size += len(tail) - before
+            return
+        put_header(tail, first_byte, length, key)
+        self.size += len(tail) - before
+        self.add(apply_mask(payload, key) if key is not None and self._apply_mask else payload)
 
     def _append(self, chunk: bytes | bytearray | memoryview) -> None:
         """Queue a chunk behind the small frames."""
@@ -153,11 +165,14 @@ class OutputQueue:
         Args:
             limit: bytes to take at the most; a chunk across it is split.
         """
+        if not self.size:
+            return []
         tail = self._tail
+        chunks: list[bytes | bytearray | memoryview]
         if self.size <= limit:
-            chunks = list(self._chunks or ())
-            if tail:
-                chunks.append(tail)
+            chunks = [tail]
+            if self._chunks is not None:
+                chunks = [*self._chunks, tail] if tail else [*self._chunks]
             self.clear()
             return chunks
         if tail:

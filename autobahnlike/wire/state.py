@@ -39,6 +39,9 @@ __all__ = ("ILLEGAL", "TRANSITIONS", "Input", "State")
 class State(enum.Enum):
     """Where a connection is in its life; see the theory of operation at the top of this file."""
 
+    # Members are all there is, one of each. Enum's own is written in Python, and asked for at every step.
+    __hash__ = object.__hash__
+
     CONNECTING = "connecting"
     OPEN = "open"
     CLOSE_SENT = "close sent"
@@ -48,6 +51,8 @@ class State(enum.Enum):
 
 class Input(enum.Enum):
     """What may move a connection from one state to the next."""
+
+    __hash__ = object.__hash__
 
     OPENED = "opening handshake complete"
     REFUSED = "opening handshake refused"

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -194,7 +194,7 @@ def parse_origin(text: str) -> Origin | None:
     return Origin(scheme, host, _DEFAULT_PORTS.get(scheme) if port is None else port)
 
 
-def origin_allowed(origin: Origin | None, patterns: Iterable[str], allow_null: bool) -> bool:
+def origin_allowed(origin: Origin | None, patterns: Collection[str], allow_null: bool) -> bool:
     """Whether a server that allows the origins that match ``patterns`` may talk to pages of this origin.
 
     Args:
@@ -206,6 +206,8 @@ def origin_allowed(origin: Origin | None, patterns: Iterable[str], allow_null: b
     """
     if origin is None:
         return allow_null
+    if "*" in patterns:
+        return True
     site = f"{origin.scheme}://{_bracket(origin.host)}"
     texts = (site, f"{site}:") if origin.port is None else (f"{site}:{origin.port}",)
     return any(_matches(pattern.lower(), text) for pattern in patterns for text in texts)

@@ -19,11 +19,8 @@ class Broadcast(WebSocketServerProtocol):
         self.clients.add(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        # Prepared once, the frame is the same for every client that has not negotiated compression.
-        message = self.factory.prepareMessage(payload, isBinary)
-        for client in list(self.clients):
-            if client.state == client.STATE_OPEN and client.bufferedAmount <= MAX_WAITING:
-                client.sendPreparedMessage(message)
+        too_slow = [client for client in self.clients if client.bufferedAmount > MAX_WAITING]
+        self.factory.broadcast(payload, isBinary, exclude=too_slow)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.clients.discard(self)

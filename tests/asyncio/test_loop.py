@@ -193,15 +193,15 @@ class Transport(asyncio.Transport):
 class TestLink:
     def test_what_it_knows(self) -> None:
         transport = Transport()
-        link = AsyncioLink(transport, 1000)
+        link = AsyncioLink(transport, None, 1000)
         assert (link.peer, link.own, link.is_secure) == ("tcp4:10.0.0.1:1", "tcp4:10.0.0.2:2", False)
         assert link.buffered == 77
         assert transport.calls == [("limits", 1000)]
-        assert AsyncioLink(Transport(sslcontext=object()), 1000).is_secure
+        assert AsyncioLink(Transport(sslcontext=object()), None, 1000).is_secure
 
     def test_writing(self) -> None:
         transport = Transport()
-        link = AsyncioLink(transport, 1000)
+        link = AsyncioLink(transport, None, 1000)
         link.write([b"a"])
         link.write([bytearray(b"b"), memoryview(b"c")])
         assert transport.data == b"abc"
@@ -209,19 +209,19 @@ class TestLink:
 
     def test_large_chunks_are_not_joined(self) -> None:
         transport = Transport()
-        AsyncioLink(transport, 1000).write([b"header", bytes(100_000)])
+        AsyncioLink(transport, None, 1000).write([b"header", bytes(100_000)])
         assert transport.data == b"header" + bytes(100_000)
         assert transport.calls[1:] == ["write", "write"]
 
     @pytest.mark.parametrize(("half_closes", "call"), [(True, "eof"), (False, "close")])
     def test_half_closing(self, half_closes: bool, call: str) -> None:
         transport = Transport(half_closes=half_closes)
-        AsyncioLink(transport, 1000).finish()
+        AsyncioLink(transport, None, 1000).finish()
         assert transport.calls[1:] == [call]
 
     def test_ending(self) -> None:
         transport = Transport()
-        link = AsyncioLink(transport, 1000)
+        link = AsyncioLink(transport, None, 1000)
         link.close()
         link.abort()
         assert transport.calls[1:] == ["close", "abort"]
@@ -229,7 +229,7 @@ class TestLink:
     @pytest.mark.parametrize(("is_closing", "calls"), [(False, ["pause", "resume"]), (True, [])])
     def test_reading(self, is_closing: bool, calls: list[str]) -> None:
         transport = Transport(is_closing=is_closing)
-        link = AsyncioLink(transport, 1000)
+        link = AsyncioLink(transport, None, 1000)
         link.pause_reading()
         link.resume_reading()
         assert transport.calls[1:] == calls

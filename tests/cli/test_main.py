@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import socket
 import ssl
@@ -14,6 +15,7 @@ import pytest
 from autobahnlike import __version__
 from autobahnlike.cli import main
 from autobahnlike.cli.failure import explain
+from autobahnlike.speed import implementation
 from tests.cli.process import ROOT, Process
 
 
@@ -26,7 +28,11 @@ def run(*arguments: str) -> int | str | None:
 @pytest.mark.parametrize("flags", [["-m", "autobahnlike"], ["-c", "from autobahnlike.cli import main; main()"]])
 def test_version(flags: list[str]) -> None:
     done = subprocess.run([sys.executable, *flags, "--version"], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"autobahnlike {__version__}\n", "")
+    said = (
+        rf"autobahnlike {re.escape(__version__)} \({re.escape(implementation())}\), \w+ {platform.python_version()}\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(said, done.stdout)
 
 
 @pytest.mark.parametrize("command", [[], ["serve"], ["serve", "echo"], ["connect"]])

@@ -126,5 +126,6 @@ def resets(server: Server, report: Report) -> None:
         peer = server.connect()
         peer.try_send(request()[:60])
         peer.reset()
-    # One more or less: the healthy client beside this case may have connected in between.
-    wait_until(lambda: server.fds() <= before + 1, "the files are closed")
+    # The healthy client beside this case may have connected in between, has two once it is read from directly, and its
+    # last connection may not be gone.
+    wait_until(lambda: server.fds() <= before + 3, "the files are closed")

@@ -16,8 +16,9 @@ ROUNDS = 2500
 
 
 def _fds_back(server: Server, before: int) -> None:
-    # One more: the healthy client beside this case may have connected in between.
-    wait_until(lambda: server.fds() <= before + 1, "the files are closed")
+    # The healthy client beside this case may have connected in between, has two once it is read from directly, and its
+    # last connection may not be gone.
+    wait_until(lambda: server.fds() <= before + 3, "the files are closed")
 
 
 @case("M01", MUST, "2,000 idle connections", place=Place.FRESH, rss=32, slow=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -266,7 +267,7 @@ class Session:
 
 def link_to(transport: Transport, high_water: int = 100) -> tuple[TwistedLink, Session]:
     session: Any = Session()
-    return TwistedLink(transport, lambda: session, high_water), session
+    return TwistedLink(transport, SimpleNamespace(_session=session), high_water), session
 
 
 class TestWriting:
@@ -320,7 +321,7 @@ class TestWriting:
         assert session.calls == []
 
     def test_one_without_a_session_any_more(self) -> None:
-        link = TwistedLink(Transport(), lambda: None, 100)
+        link = TwistedLink(Transport(), SimpleNamespace(_session=None), 100)
         link.pauseProducing()
         link.resumeProducing()
         link.stopProducing()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -50,12 +49,15 @@ class FakeLink:
         self.buffered = 0
         self.end: End
 
-    def write(self, chunks: Sequence[bytes | bytearray | memoryview]) -> None:
+    def write(self, chunks: list[bytes | bytearray | memoryview]) -> None:
         self.writes += 1
         for chunk in chunks:
             self.written += chunk
         if self.is_full:
             self.end.session.writing_paused()
+
+    def go_direct(self, readable: Any) -> int:
+        return -1
 
     def finish(self) -> None:
         self.calls.append("finish")
@@ -147,7 +149,7 @@ class End:
 
     def connect(self) -> End:
         """The transport is connected."""
-        self.protocol._connectionMade(self.link)
+        self.protocol._connectionMade(self.link, self.factory._resolve_options(self.protocol))
         return self
 
     def receive(self, *data: bytes) -> None:

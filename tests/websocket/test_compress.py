@@ -322,12 +322,12 @@ class TestDeflate:
             "client_no_context_takeover": False,
             "server_max_window_bits": 13,
             "client_max_window_bits": 15,
-            "mem_level": 5,
+            "mem_level": 4,
         }
         assert repr(codec) == (
             "PerMessageDeflate(is_server = True, server_no_context_takeover = True, "
             "client_no_context_takeover = False, server_max_window_bits = 13, "
-            "client_max_window_bits = 15, mem_level = 5)"
+            "client_max_window_bits = 15, mem_level = 4)"
         )
 
     def test_created_by_the_client(self) -> None:
@@ -360,7 +360,7 @@ class TestDeflate:
         accept = PerMessageDeflateOfferAccept(PerMessageDeflateOffer(), window_bits=window_bits)
         codec = PerMessageDeflate.create_from_offer_accept(True, accept)
         compressed = squeeze(codec, data)
-        reach = 12 if window_bits is None else window_bits
+        reach = 11 if window_bits is None else window_bits
         inflater = zlib.decompressobj(-reach)
         out, rest = b"", compressed
         while rest:
@@ -420,12 +420,12 @@ class TestNegotiation:
     @pytest.mark.parametrize(
         ("offer", "answer"),
         [
-            ("", "; server_max_window_bits=12"),
-            ("; client_max_window_bits", "; server_max_window_bits=12; client_max_window_bits=12"),
-            ("; client_max_window_bits=9", "; server_max_window_bits=12; client_max_window_bits=9"),
+            ("", "; server_max_window_bits=11"),
+            ("; client_max_window_bits", "; server_max_window_bits=11; client_max_window_bits=11"),
+            ("; client_max_window_bits=9", "; server_max_window_bits=11; client_max_window_bits=9"),
             ("; server_max_window_bits=9", "; server_max_window_bits=9"),
-            ("; server_max_window_bits=15", "; server_max_window_bits=12"),
-            ("; server_no_context_takeover", "; server_no_context_takeover; server_max_window_bits=12"),
+            ("; server_max_window_bits=15", "; server_max_window_bits=11"),
+            ("; server_no_context_takeover", "; server_no_context_takeover; server_max_window_bits=11"),
         ],
     )
     def test_the_default_of_a_server(self, offer: str, answer: str) -> None:
@@ -449,6 +449,24 @@ class TestNegotiation:
         asked: list[Any] = []
         assert negotiate_server(elements, asked.append) == ("", None)
         assert not asked
+        assert negotiate_server(elements) == ("", None)
+
+    def test_equal_offers_are_answered_alike_and_each_connection_has_its_own_codec(self) -> None:
+        (first, one), (second, other) = (negotiate_server(parse_element(NAME)) for _ in range(2))
+        assert first == second
+        assert one is not other
+        assert isinstance(one, PerMessageDeflate)
+        assert isinstance(other, PerMessageDeflate)
+        assert expand(make_pair()[1], squeeze(one, TEXT)) == expand(make_pair()[1], squeeze(other, TEXT)) == TEXT
+
+    def test_a_class_that_was_registered_instead_of_ours_is_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Mine(PerMessageDeflate):
+            pass
+
+        monkeypatch.setitem(PERMESSAGE_COMPRESSION_EXTENSION[NAME], "PMCE", Mine)
+        text, codec = negotiate_server(parse_element(NAME))
+        assert text == f"{NAME}; server_max_window_bits=11"
+        assert isinstance(codec, Mine)
 
     @pytest.mark.parametrize("answer", [None, False])
     def test_the_application_of_a_server_declines(self, answer: object) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import autobahnlike
 from autobahnlike.exception import InvalidArgument
+from autobahnlike.websocket.attributes import OptionAttributes
 from autobahnlike.websocket.factory import (
     PreparedMessage,
     WebSocketClientFactory,
@@ -162,7 +163,7 @@ class TestOptionTable:
     @pytest.mark.parametrize("kind", [WebSocketServerProtocol, WebSocketClientProtocol])
     def test_our_own_protocols_override_no_option(self, kind: type) -> None:
         names = {info.name for info in OPTIONS}
-        assert not names & {name for cls in kind.__mro__ for name in vars(cls)}
+        assert not names & {name for cls in kind.__mro__ if cls is not OptionAttributes for name in vars(cls)}
 
 
 class TestSetProtocolOptions:
@@ -351,6 +352,18 @@ class TestResolving:
         factory.openHandshakeTimeout = "soon"
         with pytest.raises(InvalidArgument, match="openHandshakeTimeout"):
             options_of(factory)
+
+    def test_what_a_class_is_given_later_counts_from_then_on(self) -> None:
+        base: Any = type("Base", (WebSocketServerProtocol,), {})
+        mine: Any = type("Mine", (base,), {})
+        factory = WebSocketServerFactory()
+        assert options_of(factory, mine()).auto_ping_interval == 20
+        base.autoPingInterval = 3
+        assert options_of(factory, mine()).auto_ping_interval == 3
+        mine.autoPingInterval = 4
+        assert options_of(factory, mine()).auto_ping_interval == 4
+        del base.autoPingInterval, mine.autoPingInterval
+        assert options_of(factory, mine()).auto_ping_interval == 20
 
     def test_connections_share_their_options_until_something_changes(self) -> None:
         factory = WebSocketServerFactory()

@@ -156,6 +156,14 @@ class TestBackpressure:
         assert side.connection.wants_read
         assert len(side.messages) == 100
 
+    def test_prepared_messages_are_answers_as_any(self) -> None:
+        side = opened(high_water=1000, write_high_water=500)
+        prepared = frame_header(0x82, 120) + b"x" * 120
+        side.handler.hooks["message"] = lambda *_: side.connection.send_prepared(prepared, 120)
+        while side.connection.wants_read:
+            side.receive(side.frame(BINARY))
+        assert len(side.messages) < 20
+
     def test_two_that_send_each_other_much_at_once_do_not_wait_for_each_other(self) -> None:
         pair = Pair(high_water=65536)
         pair.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tracemalloc
 import zlib
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -163,17 +164,17 @@ class TestAcceptingOffers:
         ("offer", "text"),
         [
             # The server may limit its own window unasked, but the client's only if it was offered.
-            ("", "server_max_window_bits=12"),
-            ("client_max_window_bits", "server_max_window_bits=12; client_max_window_bits=12"),
-            ("client_max_window_bits=15", "server_max_window_bits=12; client_max_window_bits=12"),
-            ("client_max_window_bits=13", "server_max_window_bits=12; client_max_window_bits=12"),
-            ("client_max_window_bits=9", "server_max_window_bits=12; client_max_window_bits=9"),
-            ("client_max_window_bits=8", "server_max_window_bits=12; client_max_window_bits=8"),
-            ("server_max_window_bits=15", "server_max_window_bits=12"),
+            ("", "server_max_window_bits=11"),
+            ("client_max_window_bits", "server_max_window_bits=11; client_max_window_bits=11"),
+            ("client_max_window_bits=15", "server_max_window_bits=11; client_max_window_bits=11"),
+            ("client_max_window_bits=13", "server_max_window_bits=11; client_max_window_bits=11"),
+            ("client_max_window_bits=9", "server_max_window_bits=11; client_max_window_bits=9"),
+            ("client_max_window_bits=8", "server_max_window_bits=11; client_max_window_bits=8"),
+            ("server_max_window_bits=15", "server_max_window_bits=11"),
             ("server_max_window_bits=10", "server_max_window_bits=10"),
             ("server_max_window_bits=8", "server_max_window_bits=8"),
-            ("server_no_context_takeover", "server_no_context_takeover; server_max_window_bits=12"),
-            ("client_no_context_takeover", "server_max_window_bits=12"),
+            ("server_no_context_takeover", "server_no_context_takeover; server_max_window_bits=11"),
+            ("client_no_context_takeover", "server_max_window_bits=11"),
         ],
     )
     def test_default_answer(self, offer: str, text: str) -> None:
@@ -338,7 +339,23 @@ class TestWindows:
 
     def test_the_default_window_is_small(self) -> None:
         compressed = Deflate(PLAIN, is_server=True).compress(self.DATA, True)
-        assert inflate_with_window(compressed, 12) == self.DATA
+        assert inflate_with_window(compressed, 11) == self.DATA
+
+    @pytest.mark.parametrize("bits", range(8, 16))
+    @pytest.mark.parametrize("size", [1, 7, 100, 300, 3000, 40000])
+    def test_messages_refer_to_earlier_ones(self, bits: int, size: int) -> None:
+        """As far back as the agreed window reaches, whatever is kept of it in between."""
+        server = Deflate(DeflateParams(server_max_window_bits=bits), is_server=True, window_bits=15)
+        client = Deflate(DeflateParams(server_max_window_bits=bits), is_server=False)
+        random = Random(size)
+        block = random.randbytes(max(200, size))
+        for _ in range(40):
+            start = random.randrange(len(block) - size + 1)
+            data = block[start : start + size]
+            compressed = server.compress(data, True)
+            half = random.randrange(len(compressed))
+            out = client.decompress(compressed[:half], False, 0)
+            assert out + client.decompress(compressed[half:], True, 0) == data
 
 
 class TestInflating:
@@ -397,6 +414,21 @@ class TestFinalBlocks:
             assert client.decompress(FINAL_HELLO + b"\x00", True, 5) == b"Hello"
             assert client.decompress(server.compress(b"x", True), True, 1) == b"x"
             server.idle()
+
+    def test_nothing_refers_to_what_was_before_it(self) -> None:
+        """It ends a stream, and with it goes the window."""
+        server, client = make_pair()
+        client.decompress(server.compress(JSON, True), True, 0)
+        reference = server.compress(JSON, True)
+        client.decompress(FINAL_HELLO + b"\x00", True, 5)
+        with pytest.raises(PayloadCorruptError):
+            client.decompress(reference, True, 0)
+
+    def test_messages_behind_it_refer_to_each_other(self) -> None:
+        server, client = make_pair()
+        client.decompress(FINAL_HELLO + b"\x00", True, 5)
+        for _ in range(3):
+            assert client.decompress(server.compress(JSON, True), True, 0) == JSON
 
     def test_the_octet_behind_it_may_be_missing(self) -> None:
         client = Deflate(PLAIN, is_server=False)
@@ -530,14 +562,25 @@ class TestMemory:
         assert codec.compress(b"", True) == b"\x00"
 
     def test_the_default_agreement_is_small(self) -> None:
-        """This counts what is allocated; of that, zlib touches about 42 KiB."""
-        assert memory_of_a_server(self.DEFAULT) < 56
+        assert memory_of_a_server(self.DEFAULT) < 26
 
     def test_without_context_takeover_nothing_stays(self) -> None:
         assert memory_of_a_server(DeflateParams(True, True)) < 2
 
     def test_idle_frees_the_compressor(self) -> None:
-        assert memory_of_a_server(self.DEFAULT, idle=True) < 16
+        assert memory_of_a_server(self.DEFAULT, idle=True) < 2
+
+    def test_of_what_was_received_the_window_is_kept(self) -> None:
+        assert memory_of_a_server(DeflateParams(client_max_window_bits=9), idle=True) < 1
+
+    def test_a_large_window_is_left_to_the_decompressor(self) -> None:
+        server, client = make_pair(window_bits=15)
+        random = Random(1)
+        messages = [random.randbytes(1024) for _ in range(40)]
+        for message in (*messages, *messages[10:]):
+            compressed = client.compress(message, True)
+            assert server.decompress(compressed, True, 0) == message
+        assert len(compressed) < 100
 
 
 class TestIdle:

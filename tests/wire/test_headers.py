@@ -58,6 +58,16 @@ class TestHeaders:
         assert self.headers.joined() == {"host": "a", "cookie": "x=1, y=2"}
         assert self.headers.joined("; ") == {"host": "a", "cookie": "x=1; y=2"}
 
+    def test_without_a_repeated_field(self) -> None:
+        headers = Headers([("Host", "a"), ("Cookie", "x=1")])
+        assert (headers.get("HOST"), headers.get("Origin"), headers.get("Origin", "")) == ("a", None, "")
+        assert (headers.get_all("cookie"), headers.get_all("Origin")) == (["x=1"], [])
+        joined = headers.joined()
+        assert joined == {"host": "a", "cookie": "x=1"}
+        joined.clear()
+        assert headers.get_all("Host") == ["a"]
+        assert (list(headers), "Origin" in headers) == (["host", "cookie"], False)
+
     def test_equality(self) -> None:
         same = Headers(self.headers.items())
         assert same == self.headers

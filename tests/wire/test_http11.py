@@ -365,6 +365,22 @@ def outcome(reader: HeadReader[Any], pieces: list[bytes]) -> object:
 
 
 class TestAnySplit:
+    @pytest.mark.parametrize("byte", b"\r\n\0 \t:;P\x80\xff")
+    def test_gives_the_same_whichever_byte_is_wrong(self, byte: int) -> None:
+        """Also with the limits at their edge: a head in one piece is read in another way than one in pieces."""
+        lines = REQUEST.split(b"\r\n")
+        limits = [(0, 0), (len(REQUEST), 3), (len(REQUEST) - 1, 3), (0, 2)]
+        limits += [(4 * max(map(len, lines)) + less, 0) for less in (0, -4)]
+        for index in range(len(REQUEST)):
+            for data in (
+                REQUEST[:index] + bytes((byte,)) + REQUEST[index + 1 :],
+                REQUEST[:index] + REQUEST[index + 1 :],
+            ):
+                single = [data[position : position + 1] for position in range(len(data))]
+                for size, headers in limits:
+                    whole = outcome(RequestReader(size, headers), [data])
+                    assert outcome(RequestReader(size, headers), single) == whole
+
     @given(data=heads, cuts=st.lists(st.integers(0, 80)), size=st.integers(0, 120), headers=st.integers(0, 3))
     @example(data=b"GET / HTTP/1.1\r\n\r\nrest", cuts=[5, 17], size=0, headers=0)
     @example(data=b"POST\0", cuts=[4], size=12, headers=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -624,3 +625,14 @@ def test_each_frame_is_told_of_once_however_it_arrives(is_server: bool) -> None:
         reader.feed(bytes((byte,)))
     assert told == [(0x82, 5), (0x01, 2), (0x89, 7), (0x80, 2)]
     assert messages == [(b"whole", True), (b"text", False)]
+
+
+def test_a_reader_lets_go_of_whom_it_called() -> None:
+    got = Received()
+    reader = got.reader
+    reader.feed(got.frame(TEXT, b"hello"))
+    listener = weakref.ref(got)
+    reader.forget()
+    del got
+    assert listener() is None
+    assert (reader.messages, reader.message_octets) == (1, 5)
