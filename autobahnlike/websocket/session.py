@@ -227,8 +227,9 @@ class Session:
         if never_opened:
             # Whatever onConnect or onConnecting decides, there is nobody to tell.
             self._give_up_hook()
-        self._fail_drain_waiters()
         self.connection.connection_lost(self._now(), why)
+        # After that, because on Twisted a hook that waits goes on at once: it is to find the connection closed.
+        self._fail_drain_waiters()
         if never_opened:
             # If it was onConnect that dropped the connection, it has been taken for busy since it returned.
             self._resume()

@@ -136,6 +136,21 @@ class TestDrained:
         end.protocol.drained().addErrback(lambda failure: failures.append(failure.type))
         assert failures == [Disconnected] * 3
 
+    def test_a_hook_that_waits_for_it_when_the_connection_is_lost_has_not_failed(self) -> None:
+        """On Twisted it goes on within the call that tells of the loss."""
+
+        class Server(NotingServer):
+            async def onMessage(self, payload: bytes, isBinary: bool) -> None:
+                self.sendMessage(payload)
+                await self.drained()
+
+        end = End(Server).open()
+        end.link.is_full = True
+        end.receive(end.frame(TEXT, b"x"))
+        end.session.connection_lost("reset")
+        assert end.loop.failures == []
+        assert [event[1:3] for event in end.protocol.events if event[0] == "close"] == [(False, 1006)]
+
 
 class TestReading:
     def test_reading_stops_while_a_hook_is_busy_and_enough_was_read_ahead(self) -> None:
