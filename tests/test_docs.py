@@ -1,8 +1,9 @@
 """Every block of code in the documentation is run, and the documentation builds without a warning.
 
 What a block is, is seen from its text: a server that listens is started and talked to, a client runs against an echo
-server, anything else in Python is a piece of a programme, see ``fragments``. A command in a shell block is run, or is
-one of those that run elsewhere.
+server, what belongs to an application is served and driven by a check of its own, see ``guide.run``, anything else in
+Python is a piece of a programme, see ``fragments``. A command in a shell block is run, or is one of those that run
+elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import pytest
 from websockets.sync.client import connect, unix_connect
 
 from autobahnlike.wire.options import OPTIONS
+from tests.guide import check_applications, check_tutorial
+from tests.guide.peer import CHECKS
 from tests.hostile.cases import CLIENTS as CLIENTS_ATTACKED
 from tests.hostile.cases import SERVERS as SERVERS_ATTACKED
 from tests.programs import PATIENCE, ROOT, free_port, running
@@ -30,6 +33,13 @@ PAGES = [
     ROOT / "examples" / "README.md",
     *sorted((ROOT / "docs").rglob("*.rst")),
 ]
+
+# Pages whose blocks belong to applications, see ``tests.guide``; elsewhere they are those that import from there.
+OF_APPLICATIONS = (
+    ROOT / "docs" / "tutorial.rst",
+    ROOT / "docs" / "migrating-bocadillo.rst",
+    *(ROOT / "docs" / "guide" / "applications").glob("*.rst"),
+)
 
 # Commands that are not run by this test, and what runs them.
 ELSEWHERE = {
@@ -72,6 +82,7 @@ class Block:
     line: int
     language: str
     text: str
+    caption: str = ""
 
     @property
     def id(self) -> str:
@@ -82,6 +93,14 @@ class Block:
     def listens(self) -> bool:
         """Whether it is a server."""
         return bool(re.search(r"\b(create_server|listenTCP|await listenWS|listenWS\(factory)", self.text))
+
+    @property
+    def is_of_application(self) -> bool:
+        """Whether it is to be served and driven as an application."""
+        if self.language not in ("python", "html") or self.listens:
+            return False
+        imports = re.search(r"\bautobahnlike\.(app|testing)\b", self.text)
+        return bool(self.page in OF_APPLICATIONS or self.caption or imports)
 
     @property
     def connects(self) -> bool:
@@ -113,7 +132,12 @@ def blocks_of_rst(page: Path) -> Iterator[Block]:
                 if following and len(following) - len(following.lstrip()) <= depth:
                     break
                 body.append(following)
-            yield Block(page, number, found[2], textwrap.dedent("\n".join(body)).strip())
+            caption = ""
+            while body and (option := re.fullmatch(r" +:(\w+): *(.*)", body[0])):
+                assert option[1] == "caption", f"{page.relative_to(ROOT)}:{number}: an option that means nothing here"
+                caption = option[2]
+                del body[0]
+            yield Block(page, number, found[2], textwrap.dedent("\n".join(body)).strip(), caption)
             continue
         directive = re.match(r" *\.\. ([\w:-]+)::", line)
         if directive is None:
@@ -129,7 +153,8 @@ def all_blocks() -> list[Block]:
 
 
 BLOCKS = all_blocks()
-PYTHON = [block for block in BLOCKS if block.language == "python"]
+OF_APPLICATION = [block for block in BLOCKS if block.is_of_application]
+PYTHON = [block for block in BLOCKS if block.language == "python" and not block.is_of_application]
 SERVERS = [block for block in PYTHON if block.listens]
 PROGRAMS_OF_CLIENTS = [block for block in PYTHON if block.connects and not block.listens]
 PIECES = [block for block in PYTHON if not block.listens and not block.connects]
@@ -143,7 +168,9 @@ COMMANDS = [
 
 
 def test_there_is_no_other_kind_of_block() -> None:
-    assert {block.language for block in BLOCKS} == {"python", "console"}
+    assert {block.language for block in BLOCKS} == {"python", "console", "html"}
+    # Whose own test is that of the browser.
+    assert all(block.page in OF_APPLICATIONS and block.caption for block in BLOCKS if block.language == "html")
 
 
 def test_code_of_files_is_that_of_examples() -> None:
@@ -222,6 +249,52 @@ def problems() -> dict[tuple[str, str], str | None]:
 def test_piece(block: Block, loop: str, problems: dict[tuple[str, str], str | None]) -> None:
     problem = problems[block.id, loop]
     assert problem is None, problem
+
+
+@pytest.fixture(scope="module")
+def applications() -> tuple[dict[tuple[str, str], str | None], set[tuple[str, str]]]:
+    """What went wrong with each block of an application on each of its loops, and which checks were used."""
+    found: dict[tuple[str, str], str | None] = {}
+    used: set[tuple[str, str]] = set()
+    for loop in ("asyncio", "twisted"):
+        given = [
+            {"id": block.id, "page": block.page.stem, "caption": block.caption, "text": block.text}
+            | {"run": block.language == "python" and loop in loops_of(block)}
+            for block in OF_APPLICATION
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.guide.run", loop],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=6 * PATIENCE,
+        )
+        assert done.returncode == 0, done.stderr
+        results = json.loads(done.stdout)
+        used |= {(page, view) for page, view in results["used"]}
+        found |= {
+            (block.id, loop): problem for block, problem in zip(OF_APPLICATION, results["problems"], strict=True)
+        }
+    return found, used
+
+
+@pytest.mark.parametrize(
+    ("block", "loop"),
+    [pytest.param(block, loop, id=f"{block.id} {loop}") for block in OF_APPLICATION for loop in loops_of(block)],
+)
+def test_application(
+    block: Block, loop: str, applications: tuple[dict[tuple[str, str], str | None], set[tuple[str, str]]]
+) -> None:
+    problem = applications[0][block.id, loop]
+    assert problem is None, problem
+
+
+def test_every_check_is_used(
+    applications: tuple[dict[tuple[str, str], str | None], set[tuple[str, str]]],
+) -> None:
+    """One for a view that no page shows any more is forgotten here."""
+    assert set(CHECKS) == applications[1]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import ast
 import itertools
 import json
 import re
+import shutil
 import socket
 import ssl
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -226,6 +228,51 @@ def test_both_loops(tmp_path: Path) -> None:
             echoes(second)
             program.interrupt()
             assert closed_with(first) == closed_with(second) == 1001
+
+
+def chats(port: int) -> None:
+    """Two people and a third who comes later, on the chat room of the example."""
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/").read().decode()
+    assert "<h1>Chat room</h1>" in page
+    assert "innerHTML" not in page
+    url = f"ws://127.0.0.1:{port}/chat"
+    said = [{"type": "message", "user": user, "text": f"<b>I am {user}</b>"} for user in ("Ann", "Bob")]
+    with connect(url) as ann, connect(url) as bob:
+        for connection in (ann, bob):
+            connection.ping().wait(10)
+        for connection, message in zip((ann, bob), said, strict=True):
+            connection.send(json.dumps(message))
+            assert json.loads(ann.recv()) == json.loads(bob.recv()) == message
+        with connect(url) as eve:
+            assert [json.loads(eve.recv()) for _ in said] == said
+        ann.send(json.dumps(said[0]))
+        assert json.loads(bob.recv()) == said[0]
+
+
+@pytest.fixture
+def chat_folder(tmp_path: Path) -> Path:
+    return shutil.copytree(EXAMPLES / "chat", tmp_path, dirs_exist_ok=True)
+
+
+def test_chat(chat_folder: Path) -> None:
+    port = free_port()
+    with running(source_of("chat/app.py"), chat_folder, {8000: port}) as program:
+        program.wait_until_listening(port)
+        chats(port)
+        program.interrupt()
+
+
+@pytest.mark.parametrize("name", ["asyncio", "uvloop", "twisted", "twisted-asyncio"])
+def test_chat_served(chat_folder: Path, name: str) -> None:
+    port = free_port()
+    source = f"""
+from autobahnlike.cli import main
+main(["serve", "app:app", "--listen", "127.0.0.1:{port}", "--loop", "{name}"])
+"""
+    with running(source, chat_folder) as program:
+        program.wait_until_listening(port)
+        chats(port)
+        program.interrupt()
 
 
 def pairs() -> list[str]:

@@ -6,18 +6,15 @@ import argparse
 import platform
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import NoReturn
 
 from autobahnlike import __version__
-from autobahnlike.cli.address import DEFAULT
-from autobahnlike.cli.failure import USAGE, CommandFailed
+from autobahnlike.cli import demo_command
+from autobahnlike.cli.failure import CommandFailed
+from autobahnlike.cli.serve import add_arguments, add_loop, serve, serve_echo
 from autobahnlike.speed import implementation
 
 __all__ = ("main",)
-
-# What each loop needs beside a plain install, which is also the name of the extra that brings it.
-_LOOPS = {"asyncio": None, "uvloop": "uvloop", "twisted": "twisted", "twisted-asyncio": "twisted"}
 
 # What shells make of a process that SIGINT ends.
 _INTERRUPTED = 130
@@ -30,12 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: the command line without the name of the programme; None for that of the process.
 
     Raises:
-        SystemExit: always. 0 if all went well, 1 if not, 2 if the command line asks for what cannot be.
+        SystemExit: always. 0 if all went well, 1 if not, 2 if the command line asks for what cannot be, 3 if
+            the application did not start.
     """
-    asked = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # A command of its own, with options of its own.
+    if given[:2] == ["serve", "echo"]:
+        given[:2] = ["serve echo"]
+    asked = _parser().parse_args(given)
     try:
         if asked.command == "serve":
-            _serve(asked.listen, asked.loop)
+            serve(asked, given)
+        elif asked.command == "serve echo":
+            serve_echo(asked.listen, asked.loop)
+        elif asked.command == "demo":
+            demo_command.demo(asked)
         else:
             _connect(asked)
     except CommandFailed as error:
@@ -52,30 +58,38 @@ def _version() -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="autobahnlike", description="WebSocket servers and clients.")
+    parser = argparse.ArgumentParser(
+        prog="autobahnlike", description="WebSocket servers and clients, and ASGI applications."
+    )
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", help="run a server")
-    servers = serve.add_subparsers(dest="server", required=True, metavar="SERVER")
-    echo = servers.add_parser(
-        "echo",
+    serving = commands.add_parser(
+        "serve",
+        help="serve an ASGI application",
+        description="Serve an ASGI application: WebSockets and HTTP/1.1, on asyncio or Twisted.",
+    )
+    add_arguments(serving)
+
+    echo = commands.add_parser(
+        "serve echo",
         help="send every message back; browsers see a page to try it with",
         description="Send every message back. A browser that opens the address sees a page to try it with.",
     )
     echo.add_argument(
         "--listen",
         metavar="ADDRESS",
-        default=DEFAULT,
+        default="127.0.0.1:9000",
         help="a port, host:port, [IPv6]:port, unix:PATH, or with Twisted an endpoint string (default: %(default)s)",
     )
-    echo.add_argument(
-        "--loop",
-        choices=_LOOPS,
-        default="asyncio",
-        help="what to run on; twisted-asyncio is Twisted on asyncio's loop, or on uvloop if that is installed"
-        " (default: %(default)s)",
+    add_loop(echo)
+
+    demo = commands.add_parser(
+        "demo",
+        help="open a chat room to try in the browser",
+        description="Open a chat room, and print its address. Open that in several windows: they hear each other.",
     )
+    demo_command.add_arguments(demo)
 
     connect = commands.add_parser(
         "connect",
@@ -101,21 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     connect.add_argument("--insecure", action="store_true", help="do not verify the certificate of a wss server")
     return parser
-
-
-def _serve(listen: str, loop: str) -> None:
-    needed = _LOOPS[loop]
-    if needed is not None and find_spec(needed) is None:
-        raise CommandFailed(f"--loop {loop} needs {needed}: pip install 'autobahnlike[{needed}]'", USAGE)
-    # Here and not above: a plain install has neither Twisted nor uvloop.
-    if needed == "twisted":
-        from autobahnlike.cli.serve_twisted import serve
-    else:
-        from autobahnlike.cli.serve_asyncio import serve
-    from autobahnlike.cli.demo import log_to_stderr
-
-    log_to_stderr()
-    serve(listen, loop)
 
 
 def _connect(asked: argparse.Namespace) -> None:

@@ -8,9 +8,10 @@ import ssl
 import sys
 from typing import Any
 
+from autobahnlike.asgi.failure import explain
+from autobahnlike.asgi.signals import on_first_signal
 from autobahnlike.asyncio.websocket import WebSocketClientFactory, WebSocketClientProtocol, connectWS
-from autobahnlike.cli.failure import USAGE, CommandFailed, explain
-from autobahnlike.cli.signals import on_first_signal
+from autobahnlike.cli.failure import USAGE, CommandFailed
 from autobahnlike.cli.stdin import StdinReader
 from autobahnlike.cli.text import LineSplitter, format_binary, printable
 from autobahnlike.exception import Disconnected, InvalidArgument, PayloadExceededError

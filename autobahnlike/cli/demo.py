@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import socket
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
 
 from autobahnlike.cli.page import PAGE
 from autobahnlike.cli.text import printable
 from autobahnlike.websocket.protocol import WebSocketServerProtocol
 
-__all__ = ("EchoDemo", "announce", "log_to_stderr")
+if TYPE_CHECKING:
+    from autobahnlike.asgi.run_twisted import Places, Startable
+
+__all__ = ("Echo", "EchoDemo")
 
 _log = logging.getLogger("autobahnlike.cli")
 
@@ -40,18 +47,19 @@ class EchoDemo(WebSocketServerProtocol):
         self.sendHtml(PAGE)
 
 
-def announce(urls: list[str], loop: str) -> None:
-    """Print where the server listens, for people and for programmes that wait for it.
+class Echo:
+    """The server, as ``run_server`` wants it."""
 
-    Args:
-        urls: where.
-        loop: what it runs on.
-    """
-    print(f"Listening on {' and '.join(urls)} ({loop})", flush=True)
+    scheme = "ws"
 
+    def on_asyncio(self, sockets: Sequence[socket.socket]) -> AbstractAsyncContextManager[None]:
+        """See ``Server``."""
+        from autobahnlike.cli.echo_asyncio import serving
 
-def log_to_stderr() -> None:
-    """Show who comes and goes, and what goes wrong."""
-    logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
-    # Each port and each factory that starts or stops has a line of its own there.
-    logging.getLogger("twisted").setLevel(logging.WARNING)
+        return serving(sockets)
+
+    def on_twisted(self, reactor: Any, places: Places) -> Startable:
+        """See ``Server``."""
+        from autobahnlike.cli import echo_twisted
+
+        return echo_twisted.Echo(reactor, places)

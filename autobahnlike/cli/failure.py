@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import ssl
-
-__all__ = ("RUNTIME", "USAGE", "CommandFailed", "explain")
+__all__ = ("NOT_STARTED", "RUNTIME", "USAGE", "CommandFailed")
 
 RUNTIME = 1
 """Exit status: something went wrong out there."""
 
 USAGE = 2
 """Exit status: the command line asks for what cannot be; argparse uses the same."""
+
+NOT_STARTED = 3
+"""Exit status: the application to be served did not start."""
 
 
 class CommandFailed(Exception):
@@ -26,15 +25,3 @@ class CommandFailed(Exception):
     def __init__(self, message: str, status: int = RUNTIME) -> None:
         super().__init__(message)
         self.status = status
-
-
-def explain(error: OSError) -> str:
-    """Return what went wrong as a person would put it, without numbers and names of calls."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not valid: {error.verify_message}"
-    if isinstance(error, (ssl.SSLError, socket.gaierror)):
-        # Their numbers are not those of the operating system.
-        return error.strerror or str(error)
-    if error.errno:
-        return os.strerror(error.errno)
-    return str(error) or ("it took too long" if isinstance(error, TimeoutError) else type(error).__name__)

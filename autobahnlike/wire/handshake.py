@@ -62,7 +62,7 @@ _UPGRADE_LINES = "Upgrade: WebSocket\r\nConnection: Upgrade\r\n"
 
 _SCHEMES = ("ws", "wss", "http", "https")
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
-_OWN_HEADERS = _FRAMING_HEADERS | {
+OWN_HEADERS = _FRAMING_HEADERS | {
     "connection",
     "sec-websocket-accept",
     "sec-websocket-extensions",
@@ -183,7 +183,7 @@ def accept_response(
         raise InvalidArgument(
             f"subprotocol {subprotocol!r:.80} was not offered by the client; choose from request.protocols, or None"
         )
-    given = _application_headers(headers, _OWN_HEADERS) if headers else []
+    given = _application_headers(headers, OWN_HEADERS) if headers else []
     lines = [] if not server or _has(given, "server") else [header_line("Server", server)]
     lines.append(_UPGRADE_LINES)
     for name, value in given:
@@ -277,7 +277,7 @@ def build_request(
         InvalidArgument: one of these may not be sent.
     """
     _check_wishes(resource, version, protocols)
-    given = _application_headers(headers, _OWN_HEADERS)
+    given = _application_headers(headers, OWN_HEADERS)
     if origin and _has(given, "origin"):
         raise InvalidArgument("give the origin once: as origin or as a header")
     pairs = [("User-Agent", useragent)] if useragent else []

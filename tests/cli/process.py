@@ -81,10 +81,12 @@ class Process:
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.PIPE,
         new_session: bool = False,
+        cwd: Path | None = None,
     ) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": ""}
         self.popen = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
+            cwd=cwd,
             env=environment,
             bufsize=0,
             stdin=stdin,
@@ -125,6 +127,48 @@ class Process:
     def status(self) -> int:
         """Wait for the end, and return the exit status."""
         return self.popen.wait(DEADLINE)
+
+
+# An application that says which process it is, and when it starts and stops; WebSockets are echoed.
+APPLICATION = """
+import os
+
+print("loaded", os.getpid(), flush=True)
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            event = await receive()
+            print(event["type"], os.getpid(), flush=True)
+            await send({"type": event["type"] + ".complete"})
+            if event["type"] == "lifespan.shutdown":
+                return
+    elif scope["type"] == "http":
+        body = f"{scope['scheme']} {scope['root_path']} {os.getpid()}".encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+    else:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": event["text"]})
+"""
+
+
+def write_application(directory: Path, name: str = "hello", text: str = APPLICATION) -> None:
+    """Write a module."""
+    (directory / f"{name}.py").write_text(text)
+
+
+@contextmanager
+def serving_app(directory: Path, *arguments: str) -> Iterator[tuple[Process, list[str]]]:
+    """A running ``serve hello:app`` in a directory that has it, and its URLs."""
+    if "--listen" not in arguments:
+        arguments += ("--listen", "0")
+    with Process("serve", "hello:app", *arguments, cwd=directory) as process:
+        yield process, process.out.expect(r"Listening on (\S+(?: and \S+)*) \(")[1].split(" and ")
 
 
 @contextmanager

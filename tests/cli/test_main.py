@@ -13,8 +13,8 @@ import sys
 import pytest
 
 from autobahnlike import __version__
+from autobahnlike.asgi.failure import explain
 from autobahnlike.cli import main
-from autobahnlike.cli.failure import explain
 from autobahnlike.speed import implementation
 from tests.cli.process import ROOT, Process
 
@@ -45,7 +45,7 @@ def test_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "message"),
     [
         ([], "required: COMMAND"),
-        (["serve"], "required: SERVER"),
+        (["serve"], "required: MODULE:APP"),
         (["serve", "echo", "--loop", "trio"], "invalid choice: 'trio'"),
         (["connect"], "required: URL"),
     ],

@@ -12,9 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 
-from autobahnlike.cli import serve_twisted
 from autobahnlike.cli.page import PAGE
 from tests.cli.peers import Client, echo, open_client, visit
 from tests.cli.process import DEADLINE, LOOPS, RUN, Process, serving
@@ -137,20 +135,6 @@ def test_endpoint_strings_on_twisted(loop: str, listen: str) -> None:
         process.popen.send_signal(signal.SIGTERM)
         assert process.status() == 0
         assert "Traceback" not in process.err.all()
-
-
-@pytest.mark.parametrize(
-    ("address", "secure", "url"),
-    [
-        (IPv4Address("TCP", "127.0.0.1", 80), False, "ws://127.0.0.1:80/"),
-        (IPv6Address("TCP", "::1", 443), True, "wss://[::1]:443/"),
-        (UNIXAddress("/run/echo"), False, "ws://unix:/run/echo"),
-        (object(), False, None),
-    ],
-)
-def test_the_url_of_an_endpoint(address: object, secure: bool, url: str | None) -> None:
-    # An endpoint of a plug-in may have an address of any kind.
-    assert serve_twisted._url(address, secure) == url
 
 
 def test_a_unix_endpoint_with_options(tmp_path: Path) -> None:

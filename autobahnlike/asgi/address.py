@@ -1,4 +1,4 @@
-"""Where to listen: what is written on the command line, and the sockets that it means.
+"""Where to listen: what people write, and the sockets that it means.
 
 The sockets are opened here and handed to the loop, so that all four loops listen alike. Left to themselves they differ:
 asyncio takes the path of a Unix domain socket away from a server that still listens there, Twisted does not even take a
@@ -16,10 +16,10 @@ from typing import NamedTuple, TypeAlias
 from autobahnlike.exception import InvalidArgument
 from autobahnlike.wire.uri import create_url
 
-__all__ = ("BACKLOG", "DEFAULT", "Address", "TcpAddress", "UnixAddress", "open_sockets", "parse_address", "url_of")
+__all__ = ("BACKLOG", "LOOPBACK", "Address", "TcpAddress", "UnixAddress", "open_sockets", "parse_address", "url_of")
 
-DEFAULT = "127.0.0.1:9000"
-"""Where to listen if nothing is said: on this machine only."""
+LOOPBACK = "127.0.0.1"
+"""Where to listen if only a port is said: on this machine only."""
 
 BACKLOG = 128
 """How many connections may wait to be accepted."""
@@ -64,7 +64,7 @@ def parse_address(text: str) -> Address:
         return UnixAddress(os.path.abspath(text.removeprefix("unix:")))
     host, colon, port = text.rpartition(":")
     if not colon:
-        host = DEFAULT.partition(":")[0]
+        host = LOOPBACK
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
         raise InvalidArgument("give a port from 0 to 65535, host:port, or unix:PATH")
     if host.startswith("[") and host.endswith("]"):
@@ -109,10 +109,16 @@ def open_sockets(address: Address) -> list[socket.socket]:
     return sockets
 
 
-def url_of(sock: socket.socket) -> str:
-    """Return the URL at which a listening socket can be reached."""
+def url_of(sock: socket.socket, scheme: str = "ws") -> str:
+    """Return the URL at which a listening socket can be reached.
+
+    Args:
+        sock: the socket.
+        scheme: "ws", "wss", "http" or "https".
+    """
     name = sock.getsockname()
-    return create_url("unix", name) if isinstance(name, str) else create_url(name[0], name[1])
+    url = create_url("unix", name) if isinstance(name, str) else create_url(name[0], name[1])
+    return f"{scheme}{url.removeprefix('ws')}"
 
 
 def _close(sockets: list[socket.socket]) -> None:

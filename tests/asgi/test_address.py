@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autobahnlike.cli.address import Address, TcpAddress, UnixAddress, open_sockets, parse_address, url_of
+from autobahnlike.asgi.address import Address, TcpAddress, UnixAddress, open_sockets, parse_address, url_of
 from autobahnlike.exception import InvalidArgument
 
 
@@ -59,6 +59,13 @@ def test_port_0_is_any_free_port_and_the_url_has_the_real_one() -> None:
         port = sock.getsockname()[1]
         assert port != 0
         assert url_of(sock) == f"ws://127.0.0.1:{port}/"
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss", "http", "https"])
+def test_the_url_has_the_scheme_that_is_served(scheme: str) -> None:
+    (sock,) = open_sockets(TcpAddress("127.0.0.1", 0))
+    with sock:
+        assert url_of(sock, scheme) == f"{scheme}://127.0.0.1:{sock.getsockname()[1]}/"
 
 
 def test_the_url_of_ipv6_has_brackets() -> None:

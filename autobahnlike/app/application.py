@@ -1,0 +1,425 @@
+"""The application: routes, middleware, error handlers and events, as one ASGI 3 application."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import traceback
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeVar
+
+from starlette.datastructures import URL
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from autobahnlike.app.errors import HTTPError
+from autobahnlike.app.http import ErrorHandlers, HTTPRoute, Middleware, error_to_text
+from autobahnlike.app.messages import Request, Response
+from autobahnlike.app.origin import SAME_ORIGIN, OriginPolicy
+from autobahnlike.app.paths import full_path
+from autobahnlike.app.providers import SCOPE_KEY, STORE, AppProviders, Injection
+from autobahnlike.app.routing import Mount, Route, Router, WebSocketRoute
+from autobahnlike.app.settings import setting
+from autobahnlike.app.view import refuse
+
+__all__ = ("API", "App")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_log = logging.getLogger("autobahnlike.app")
+
+
+class App:
+    """An application of WebSocket and HTTP views. It is an ASGI 3 application, for any server.
+
+    ::
+
+        app = App()
+
+        @app.websocket_route("/echo")
+        async def echo(ws):
+            async for message in ws:
+                await ws.send(message)
+
+    The module ``providerconf`` is imported, if there is one, when an application is made.
+
+    Args:
+        name: a name for it.
+        allowed_origins: which web pages may connect to its WebSockets, besides its own; a route may say otherwise.
+            None if only those of the same origin, ``"*"`` is all, else origins like ``"https://example.com"`` or
+            ``"https://*.example.com"``. What is no browser sends no origin and may connect.
+        debug: whether clients are shown the traceback of an exception that an HTTP view did not catch.
+
+    Attributes:
+        name: as above.
+        debug: as above.
+        router: the routes.
+        origin_policy: what became of ``allowed_origins``.
+        providers: the values of the providers of scope ``"app"``.
+
+    Raises:
+        ValueError: ``allowed_origins`` has something that is no origin.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        allowed_origins: OriginPolicy | Collection[str] | str | None = None,
+        debug: bool = False,
+    ) -> None:
+        self.name = name
+        self.debug = debug
+        self.router = Router()
+        if not isinstance(allowed_origins, OriginPolicy):
+            allowed_origins = SAME_ORIGIN if allowed_origins is None else OriginPolicy(allowed_origins)
+        self.origin_policy = allowed_origins
+        self.providers = AppProviders()
+        self._events: dict[str, list[Callable[[], Any]]] = {"startup": [], "shutdown": []}
+        self._errors = ErrorHandlers()
+        # The outermost first: ASGI middleware, which sees everything; then the middleware for HTTP views.
+        self._asgi: ASGIApp = self._serve
+        self._http: ASGIApp = self._route_http
+        STORE.discover_default()
+
+    def __repr__(self) -> str:
+        return f"<App {self.name!r}>" if self.name else "<App>"
+
+    # -- Routes
+
+    def route(
+        self, pattern: str, methods: Sequence[str] | Callable[..., Any] | None = None
+    ) -> Callable[[Any], HTTPRoute]:
+        """Return a decorator that registers an HTTP view.
+
+        Args:
+            pattern: the pattern of its paths, see :mod:`autobahnlike.app.routing`.
+            methods: the HTTP methods that a function answers; GET, and with it HEAD, if None; all if the builtin
+                ``all``. A class has its methods.
+
+        Raises:
+            RouteDeclarationError: the pattern cannot be used. The decorator raises it for the view.
+        """
+        return self.router.route(pattern, methods)  # type: ignore[arg-type]
+
+    def websocket_route(
+        self,
+        pattern: str,
+        *,
+        auto_accept: bool = True,
+        value_type: str | None = None,
+        receive_type: str | None = None,
+        send_type: str | None = None,
+        caught_close_codes: Collection[int] | Callable[..., Any] | None = None,
+        catch_disconnect: bool | None = None,
+        allowed_origins: OriginPolicy | Collection[str] | str | None = None,
+    ) -> Callable[[Callable[..., Any]], WebSocketRoute]:
+        """Return a decorator that registers a WebSocket view; see :meth:`.routing.Router.websocket_route`.
+
+        Args:
+            pattern: the pattern of its paths.
+            auto_accept: whether to accept the connection before, and to close it after the view.
+            value_type: sets both of the following.
+            receive_type: what ``receive()`` returns: ``"text"``, ``"bytes"``, ``"json"`` or ``"event"``.
+            send_type: what ``send()`` takes, of the same.
+            caught_close_codes: the close codes of the client that are no error for the view; 1000 and 1001 if None,
+                ``all`` for all codes, ``()`` for none.
+            catch_disconnect: an older form of it: True for all codes, False for none.
+            allowed_origins: the origins of web pages that may connect; those of the application if None.
+
+        Raises:
+            RouteDeclarationError: an option or the pattern is not valid. The decorator raises it for the view.
+        """
+        return self.router.websocket_route(
+            pattern,
+            auto_accept=auto_accept,
+            value_type=value_type,
+            receive_type=receive_type,
+            send_type=send_type,
+            caught_close_codes=caught_close_codes,
+            catch_disconnect=catch_disconnect,
+            allowed_origins=allowed_origins,
+        )
+
+    def include_router(self, router: Router, prefix: str = "") -> None:
+        """Register the routes of a router.
+
+        Args:
+            router: the router; what is registered with it later is not included.
+            prefix: what their paths start with.
+        """
+        self.router.include_router(router, prefix)
+
+    def mount(self, prefix: str, app: ASGIApp) -> None:
+        """Hand all connections below a prefix to another ASGI application, which sees them without the prefix.
+
+        Web pages of other origins are refused for it as for views, unless it is an ``App``, which has its own rule.
+        Its lifespan is its own matter: startup and shutdown are those of the outermost application.
+
+        Args:
+            prefix: the path below which it is found.
+            app: the application.
+        """
+        self.router.mount(prefix, app)
+
+    def url_for(self, name: str, **parameters: Any) -> str:
+        """Return the path of the first route to a view.
+
+        Args:
+            name: the name of the function or class.
+            parameters: the parameters of the route's pattern.
+
+        Raises:
+            LookupError: there is no view of that name.
+            ValueError: the parameters are not those of the pattern.
+        """
+        for route in self.router.routes:
+            if isinstance(route, HTTPRoute | WebSocketRoute) and route.name == name:
+                return route.path.build(**parameters)
+        raise LookupError(f"there is no route to a view called {name!r}")
+
+    # -- What goes with all of them
+
+    def add_middleware(self, middleware_cls: Callable[..., Any], **kwargs: Any) -> None:
+        """Wrap the application in a middleware; what was added last is outermost.
+
+        Args:
+            middleware_cls: a subclass of :class:`~autobahnlike.app.http.Middleware`, or anything that makes an ASGI 3
+                application of another: ``middleware_cls(app, **kwargs)``.
+            kwargs: its arguments.
+
+        Raises:
+            ValueError: it is of ASGI 2.
+        """
+        if inspect.isclass(middleware_cls):
+            if issubclass(middleware_cls, Middleware):
+                self._http = middleware_cls(self._http, **kwargs)
+                return
+            if not {"receive", "send"} & set(inspect.signature(middleware_cls.__call__).parameters):
+                raise ValueError(
+                    f"ASGI middleware class {middleware_cls.__name__} seems to be using the legacy ASGI2 interface. "
+                    "Please upgrade to ASGI3: (scope, receive, send) -> None"
+                )
+        self._asgi = middleware_cls(self._asgi, **kwargs)
+
+    # The name that it had in older versions of Bocadillo.
+    add_asgi_middleware = add_middleware
+
+    def add_error_handler(self, exception_cls: type[BaseException], handler: Callable[..., Any]) -> None:
+        """Have a coroutine function answer HTTP requests whose view raised an exception.
+
+        Args:
+            exception_cls: the class of the exception; its subclasses without a handler of their own are included.
+            handler: called with the request, the response, which it fills in, and the exception.
+
+        Raises:
+            TypeError: it is no exception class.
+            ExpectedAsync: the handler is no coroutine function.
+        """
+        self._errors.add(exception_cls, handler)
+
+    def error_handler(self, exception_cls: type[BaseException]) -> Callable[[_F], _F]:
+        """Return a decorator that does what :meth:`add_error_handler` does."""
+
+        def register(handler: _F) -> _F:
+            self.add_error_handler(exception_cls, handler)
+            return handler
+
+        return register
+
+    def on(self, event: str, handler: Callable[[], Any] | None = None) -> Any:
+        """Have something done when the server starts or stops.
+
+        Args:
+            event: ``"startup"``: before the first connection, or ``"shutdown"``: after the last.
+            handler: a function or coroutine function without parameters. If None, this is a decorator.
+
+        Raises:
+            ValueError: there is no such event.
+        """
+        if event not in self._events:
+            raise ValueError(f'there is no event {event!r}: it is "startup" or "shutdown"')
+        if handler is None:
+            return lambda handler: self.on(event, handler)
+        self._events[event].append(handler)
+        return handler
+
+    def run(self, host: str = "127.0.0.1", port: int = 8000, *, loop: str = "asyncio", **options: Any) -> None:
+        """Serve the application until the process is told to stop.
+
+        Args:
+            host: the address to listen on.
+            port: the port.
+            loop: ``"asyncio"``, ``"uvloop"``, ``"twisted"`` or ``"twisted-asyncio"``.
+            options: those of :func:`autobahnlike.asgi.run` and the attributes of
+                :class:`autobahnlike.asgi.ServerOptions`; ``debug=True`` sets :attr:`debug`.
+
+        Raises:
+            TypeError: there is no such option.
+            CannotServe: the address cannot be listened on, or the loop is not installed.
+        """
+        self.debug = bool(options.pop("debug", self.debug))
+        serve(self, host, port, loop=loop, **options)
+
+    # -- ASGI
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a connection, or the lifespan of the application."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        scope = {**scope, "app": self}
+        # An application mounted in another one of ours shares its providers.
+        scope.setdefault(SCOPE_KEY, self.providers)
+        if scope["type"] == "websocket":
+            await self._asgi(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._guarded(self._asgi, scope, receive, send)
+        else:
+            raise ValueError(f"unknown type of ASGI scope: {scope['type']!r}")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what has passed the ASGI middleware."""
+        if scope["type"] == "websocket":
+            await self._route_websocket(scope, receive, send)
+        else:
+            # Here too, so that the answer to an exception of a view passes the middleware on its way out.
+            await self._guarded(self._respond, scope, receive, send)
+
+    async def _route_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.router.find(scope)
+        if found is None:
+            await refuse(send)
+            return
+        route, scope = found
+        if isinstance(route, Mount) and not isinstance(route.app, App):
+            reason = self.origin_policy.refusal(scope)
+            if reason is not None:
+                _log.warning("WebSocket to %r refused with HTTP 403: %s", full_path(scope), reason)
+                await refuse(send)
+                return
+        await route(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope = {**scope, "req": (req := Request(scope, receive)), "res": Response(req)}
+        sending = _Sending(send)
+        try:
+            await self._http(scope, receive, sending)
+        except Exception as error:
+            if sending.has_begun:
+                raise
+            await self._errors.handle(req, scope["res"], error)
+        if not sending.has_begun:
+            await scope["res"](scope, receive, sending)
+
+    async def _route_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self.router.find(scope)
+        if found is not None:
+            route, scope = found
+            if isinstance(route, HTTPRoute):
+                scope["req"].scope = scope
+                await route.respond(scope["req"], scope["res"])
+            else:
+                await route(scope, receive, send)
+        elif not scope["path"].endswith("/") and setting("REDIRECT_TRAILING_SLASH", True):
+            self._redirect_to_slash(scope)
+        else:
+            raise HTTPError(404)
+
+    def _redirect_to_slash(self, scope: Scope) -> None:
+        if self.router.find({**scope, "path": full_path(scope) + "/"}) is None:
+            raise HTTPError(404)
+        # The whole URL: a path that begins with two slashes would by itself lead to another host.
+        url: URL = scope["req"].url
+        res: Response = scope["res"]
+        res.status_code = 302
+        res.headers["location"] = str(url.replace(path=url.path + "/"))
+
+    async def _guarded(self, inner: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer exceptions that nobody else has answered, and raise what is an error of the application again."""
+        sending = _Sending(send)
+        try:
+            await inner(scope, receive, sending)
+        except Exception as error:
+            if sending.has_begun:
+                raise
+            req = Request(scope, receive)
+            res = Response(req)
+            try:
+                await self._errors.handle(req, res, error)
+            except Exception as unhandled:
+                detail = traceback.format_exc() if self.debug else ""
+                await error_to_text(req, res, HTTPError(500, detail=detail))
+                await res(scope, receive, sending)
+                raise unhandled from None
+            await res(scope, receive, sending)
+
+    # -- The lifespan
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self._start()
+        except Exception:
+            await send({"type": "lifespan.startup.failed", "message": traceback.format_exc()})
+            raise
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        try:
+            await self._stop()
+        except Exception:
+            await send({"type": "lifespan.shutdown.failed", "message": traceback.format_exc()})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> None:
+        # Providers may need what the handlers prepare; handlers cannot have providers.
+        await self._fire("startup")
+        try:
+            await self.providers.open(self._injections())
+        except BaseException:
+            await self.providers.close()
+            raise
+
+    async def _stop(self) -> None:
+        try:
+            await self.providers.close()
+        finally:
+            await self._fire("shutdown")
+
+    async def _fire(self, event: str) -> None:
+        for handler in self._events[event]:
+            result = handler()
+            if inspect.isawaitable(result):
+                await result
+
+    def _injections(self) -> list[Injection]:
+        return [injection for route in self.router.routes if isinstance(route, Route) for injection in route.injections]
+
+
+def serve(app: object, host: str, port: int, **options: Any) -> None:
+    """Serve any application as :meth:`App.run` does."""
+    from autobahnlike.asgi import run
+    from autobahnlike.asgi.options import ServerOptions
+
+    ours = {name: options.pop(name) for name in inspect.signature(run).parameters if name in options}
+    if options and "options" in ours:
+        raise TypeError(f"give either options= or {', '.join(sorted(options))} themselves")
+    if options:
+        ours["options"] = ServerOptions(**options)
+    run(app, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}", **ours)
+
+
+class _Sending:
+    """``send``, knowing whether something was sent."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.has_begun = True
+        await self._send(message)
+
+
+# The name of the class in older versions of Bocadillo.
+API = App

@@ -1,0 +1,203 @@
+"""``serve module:app``: in this process, in several, or in one that is started again when files change."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from autobahnlike.asgi.errors import LifespanFailed
+from autobahnlike.asgi.failure import CannotLoad, CannotServe
+from autobahnlike.asgi.loading import parse_target
+from autobahnlike.asgi.options import ServerOptions
+from autobahnlike.asgi.runner import LOOPS, ApplicationServer, is_installed, print_urls, run_server
+from autobahnlike.asgi.tls import Certificate
+from autobahnlike.cli.failure import NOT_STARTED, RUNTIME, USAGE, CommandFailed
+from autobahnlike.cli.logs import LEVELS, log_to_stderr
+from autobahnlike.exception import InvalidArgument
+
+if TYPE_CHECKING:
+    from autobahnlike.asgi.children import Children
+
+__all__ = ("add_arguments", "add_loop", "require_loop", "serve", "serve_echo")
+
+DEFAULT = "127.0.0.1:8000"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``serve``."""
+    parser.add_argument(
+        "app", metavar="MODULE:APP", help="the application: a module, and a name in it; or echo, a server of its own"
+    )
+    parser.add_argument("--factory", action="store_true", help="APP makes the application when it is called")
+    parser.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        action="append",
+        help="a port, host:port, [IPv6]:port, unix:PATH, or with Twisted an endpoint string; can be repeated"
+        f" (default: {DEFAULT})",
+    )
+    add_loop(parser)
+    parser.add_argument("--workers", metavar="N", type=_count, help="serve in N processes; one that dies is replaced")
+    parser.add_argument(
+        "--reload", action="store_true", help="start again when a Python file of the application changes"
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", help="serve https and wss with this certificate, with its chain")
+    parser.add_argument("--tls-key", metavar="FILE", help="the key of the certificate, if it is in a file of its own")
+    parser.add_argument("--root-path", metavar="PATH", default="", help="where a proxy in front mounts the application")
+    parser.add_argument(
+        "--lifespan",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="whether the application is told of start and stop; auto: if it supports it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level", choices=LEVELS, default="info", help="what is worth a line (default: %(default)s)"
+    )
+    parser.add_argument("--access-log", action="store_true", help="have a line for every request")
+    # What a parent gives to the processes that it starts; see autobahnlike.asgi.children.
+    parser.add_argument("--inherit", help=argparse.SUPPRESS)
+
+
+def add_loop(parser: argparse.ArgumentParser) -> None:
+    """Add ``--loop``."""
+    parser.add_argument(
+        "--loop",
+        choices=LOOPS,
+        default="asyncio",
+        help="what to run on; twisted-asyncio is Twisted on asyncio's loop, or on uvloop if that is installed"
+        " (default: %(default)s)",
+    )
+
+
+def _count(text: str) -> int:
+    with suppress(ValueError):
+        if (count := int(text)) >= 1:
+            return count
+    raise argparse.ArgumentTypeError(f"a number of at least 1, not {text!r}")
+
+
+def require_loop(loop: str) -> None:
+    """Refuse a loop that is not installed.
+
+    Raises:
+        CommandFailed: it is not.
+    """
+    needed = LOOPS[loop]
+    if needed is not None and not is_installed(needed):
+        raise CommandFailed(f"--loop {loop} needs {needed}: pip install 'autobahnlike[{needed}]'", USAGE)
+
+
+def serve_echo(listen: str, loop: str) -> None:
+    """Serve the echo until SIGINT or SIGTERM.
+
+    Args:
+        listen: where.
+        loop: on what.
+
+    Raises:
+        CommandFailed: that is not possible.
+    """
+    from autobahnlike.cli.demo import Echo
+
+    require_loop(loop)
+    log_to_stderr(loop)
+    try:
+        run_server(Echo(), [listen], loop, lambda urls: print_urls(urls, loop))
+    except CannotServe as error:
+        raise CommandFailed(str(error), USAGE if error.asked_wrongly else RUNTIME) from None
+
+
+def serve(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Serve an application until SIGINT or SIGTERM.
+
+    Args:
+        asked: what the command line asks for.
+        arguments: the command line, for the processes that are started.
+
+    Raises:
+        CommandFailed: that is not possible.
+        SystemExit: a process that was started gave up.
+    """
+    require_loop(asked.loop)
+    if not is_installed("h11"):
+        raise CommandFailed("serving applications needs h11: pip install 'autobahnlike[asgi]'", USAGE)
+    if asked.reload and asked.workers is not None:
+        raise CommandFailed("--reload is for one process, --workers for several: give one of them", USAGE)
+    # As with python -m.
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        options = ServerOptions(root_path=asked.root_path, lifespan=asked.lifespan, access_log=asked.access_log)
+        certificate = Certificate.of(asked.tls_cert, asked.tls_key)
+        module, _ = parse_target(asked.app)
+        log_to_stderr(asked.loop, asked.log_level)
+        server = ApplicationServer(asked.app, factory=asked.factory, certificate=certificate, options=options)
+        if asked.inherit is not None:
+            _serve_as_child(server, asked, options)
+        elif asked.reload or asked.workers is not None:
+            _serve_with_children(server, asked, options, module, arguments)
+        else:
+            listen = asked.listen or [DEFAULT]
+            run_server(server, listen, asked.loop, lambda urls: print_urls(urls, asked.loop))
+    except InvalidArgument as error:
+        raise CommandFailed(str(error), USAGE) from None
+    except CannotLoad as error:
+        if error.traceback is not None:
+            print(error.traceback, end="", file=sys.stderr)
+        raise CommandFailed(str(error), NOT_STARTED if error.traceback is not None else USAGE) from None
+    except CannotServe as error:
+        raise CommandFailed(str(error), USAGE if error.asked_wrongly else RUNTIME) from None
+    except LifespanFailed as error:
+        raise CommandFailed(str(error), NOT_STARTED) from None
+
+
+def _stop_timeout(options: ServerOptions) -> float:
+    # Connections have that time, the application has it again to shut down, and this is for the rest.
+    return 2 * options.shutdown_timeout + 5.0
+
+
+def _serve_as_child(server: ApplicationServer, asked: argparse.Namespace, options: ServerOptions) -> None:
+    from autobahnlike.asgi.children import Inheritance
+
+    inheritance = Inheritance(asked.inherit, _stop_timeout(options))
+    run_server(server, inheritance.sockets, asked.loop, lambda _: inheritance.ready(), supervised=True)
+
+
+def _serve_with_children(
+    server: ApplicationServer,
+    asked: argparse.Namespace,
+    options: ServerOptions,
+    module: str,
+    arguments: Sequence[str],
+) -> None:
+    from autobahnlike.asgi.address import url_of
+    from autobahnlike.asgi.children import Children, command_of, require_inheritance, supervise
+    from autobahnlike.asgi.listening import listening
+
+    require_inheritance()
+    with listening(asked.listen or [DEFAULT], "; endpoint strings are not for --workers and --reload") as sockets:
+        children = Children(command_of(arguments), sockets, _stop_timeout(options))
+        urls = [url_of(sock, server.scheme) for sock in sockets]
+        how = f"{asked.loop}, {asked.workers} workers" if asked.workers else f"{asked.loop}, reload"
+        look_after = _guardian(children, asked.workers, module, lambda: print_urls(urls, how))
+        status = supervise(children, look_after)
+    if status:
+        # The child has said why.
+        sys.exit(status if status > 0 else RUNTIME)
+
+
+def _guardian(
+    children: Children, workers: int | None, module: str, on_ready: Callable[[], object]
+) -> Callable[[], Awaitable[int]]:
+    if workers is not None:
+        from autobahnlike.asgi.workers import Workers
+
+        return lambda: Workers(children, workers).run(on_ready)
+    from autobahnlike.asgi.reload import Reloader, changes, folders_of
+
+    folders = folders_of(module)
+    return lambda: Reloader(children, changes(folders), USAGE).run(on_ready)

@@ -1,0 +1,1 @@
+"""What tests of applications need: a client in memory and a server in a process of its own."""

@@ -1,0 +1,137 @@
+"""The test client: an application is asked in memory, without a server. Starlette's, with our exceptions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Self
+
+from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDisconnect
+
+from autobahnlike.app.errors import WebSocketDisconnect
+
+with warnings.catch_warnings():
+    try:
+        from starlette.exceptions import StarletteDeprecationWarning
+    except ImportError:  # an older Starlette, which has no reason to warn
+        pass
+    else:
+        # It would rather have httpx2, but works with httpx, of which there are more.
+        warnings.simplefilter("ignore", StarletteDeprecationWarning)
+    try:
+        from starlette import testclient
+    except (ImportError, RuntimeError) as error:
+        raise ImportError("the test client needs httpx: pip install 'autobahnlike[testing]'") from error
+
+__all__ = ("TestClient", "WebSocketSession")
+
+
+class WebSocketSession:
+    """A WebSocket to the application: a context manager, which connects, and closes with code 1000 if still open.
+
+    What the view does not catch is raised in the test when the block is left.
+    """
+
+    __test__ = False
+
+    def __init__(self, session: testclient.WebSocketTestSession) -> None:
+        self._session = session
+
+    def __enter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            WebSocketDisconnect: the application refuses; its code is the HTTP status 403.
+        """
+        self._call(self._session.__enter__)
+        return self
+
+    def __exit__(self, *exc_info: Any) -> bool | None:
+        """Close, and wait for the end of the view."""
+        return self._session.__exit__(*exc_info)
+
+    @property
+    def accepted_subprotocol(self) -> str | None:
+        """The subprotocol that the application has chosen, or None."""
+        return self._session.accepted_subprotocol
+
+    @property
+    def extra_headers(self) -> list[tuple[bytes, bytes]]:
+        """The header fields with which it has accepted."""
+        return self._session.extra_headers or []
+
+    @property
+    def scope(self) -> Any:
+        """The ASGI scope."""
+        return self._session.scope
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Give the application an ASGI event."""
+        self._session.send(event)
+
+    def send_text(self, data: str) -> None:
+        """Send a text message."""
+        self._session.send_text(data)
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send a binary message."""
+        self._session.send_bytes(data)
+
+    def send_json(self, data: Any, mode: str = "text") -> None:
+        """Send a value as JSON, in a ``"text"`` or a ``"binary"`` message."""
+        self._session.send_json(data, mode=mode)  # type: ignore[arg-type]
+
+    def receive(self) -> dict[str, Any]:
+        """Return the next ASGI event of the application, ``websocket.close`` among them."""
+        return dict(self._session.receive())
+
+    def receive_text(self) -> str:
+        """Return the next message.
+
+        Raises:
+            WebSocketDisconnect: the application has closed; it has the code.
+            KeyError: it is binary.
+        """
+        text: str = self._call(self._session.receive_text)
+        return text
+
+    def receive_bytes(self) -> bytes:
+        """Return the next message, which is binary; errors as those of :meth:`receive_text`."""
+        data: bytes = self._call(self._session.receive_bytes)
+        return data
+
+    def receive_json(self, mode: str = "text") -> Any:
+        """Return the value of the next message, which is JSON; errors as those of :meth:`receive_text`."""
+        return self._call(lambda: self._session.receive_json(mode=mode))  # type: ignore[arg-type]
+
+    def close(self, code: int = 1000, reason: str | None = None) -> None:
+        """Close from the client's side."""
+        self._session.close(code, reason)
+
+    @staticmethod
+    def _call(function: Any) -> Any:
+        try:
+            return function()
+        except StarletteWebSocketDisconnect as exc:
+            if type(exc) is not StarletteWebSocketDisconnect:  # ours, or a response that denies the handshake
+                raise
+            raise WebSocketDisconnect(exc.code, exc.reason) from None
+
+
+class TestClient(testclient.TestClient):
+    """Starlette's test client; ``websocket_connect`` gives a :class:`WebSocketSession`."""
+
+    __test__ = False
+
+    def websocket_connect(  # type: ignore[override]
+        self, url: str, subprotocols: Sequence[str] | None = None, **kwargs: Any
+    ) -> WebSocketSession:
+        """Return a WebSocket to the application, to be entered.
+
+        Args:
+            url: its path, and the query if there is one.
+            subprotocols: what the client offers.
+            kwargs: ``headers`` and other arguments of a request.
+        """
+        kwargs["headers"] = dict(kwargs.get("headers") or {})
+        return WebSocketSession(super().websocket_connect(url, subprotocols, **kwargs))

@@ -1,0 +1,1 @@
+"""Applications written as coroutines, run as asyncio tasks and without asyncio."""
