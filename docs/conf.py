@@ -55,6 +55,7 @@ nitpick_ignore_regex = [
     # Private bases and aliases, and a type variable.
     (r"py:.*", r"autobahnlike\..*\._\w+"),
     (r"py:.*", r"autobahnlike\.wire\.http11\.HeadT"),
+    (r"py:.*", r"autobahnlike\.app\.providers\.Values"),
 ]
 
 

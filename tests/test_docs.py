@@ -15,18 +15,23 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from inspect import signature
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.sync.client import connect, unix_connect
 
+from autobahnlike.app import Room
+from autobahnlike.asgi import ServerOptions
 from autobahnlike.wire.options import OPTIONS
-from tests.guide import check_applications, check_tutorial
-from tests.guide.peer import CHECKS
+from tests.guide.checks import CHECKS
 from tests.hostile.cases import CLIENTS as CLIENTS_ATTACKED
 from tests.hostile.cases import SERVERS as SERVERS_ATTACKED
-from tests.programs import PATIENCE, ROOT, free_port, running
+from tests.programs import PATIENCE, ROOT, Program, free_port, running
 
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "THREAT_MODEL.md")),
@@ -44,7 +49,10 @@ OF_APPLICATIONS = (
 # Commands that are not run by this test, and what runs them.
 ELSEWHERE = {
     "python -m venv .venv": ".ci/run",
-    ".venv/bin/pip install '.[twisted,uvloop]'": ".ci/run installs the same with [dev]",
+    ".venv/bin/pip install '.[app,twisted,uvloop]'": ".ci/run installs the same with [dev]",
+    ".venv/bin/pip install '.[app,testing]'": ".ci/run installs the same with [dev]",
+    "pip install '.[app]'": ".ci/run installs the same with [dev]",
+    "python -m pytest test_app.py": "test_application, with the file that it names",
     ".venv/bin/pip install -e '.[dev]'": ".ci/run",
     ".venv/bin/python -m pytest": ".ci/run",
     ".venv/bin/python setup.py -q build_ext --inplace": "test_build",
@@ -58,17 +66,23 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.hostile --loop asyncio": "its cases are those of tests/hostile",
     "tox -e docs": "test_the_build_has_no_warnings",
     "tox -e conformance": "tests.testsuite.run, with other arguments",
+    "autobahnlike serve app:app --tls-cert fullchain.pem --tls-key privkey.pem": "tests/cli/test_serve_app.py",
+    "twistd -n autobahnlike --app app:app --listen 8000": "tests/asgi/test_plugin.py",
+    "twistd -n autobahnlike --app app:app --endpoint tcp:8000:interface=127.0.0.1": "tests/asgi/test_plugin.py",
+    "twistd -n -r asyncio autobahnlike --app app:app": "tests/asgi/test_plugin.py",
     ".venv/bin/python -m trustme -i localhost": "trustme's own tests; test_examples makes the same files",
 }
 
 # Directives that hold no code, and the one whose code is a file.
 OTHER_DIRECTIVES = {
     "autoclass",
+    "autofunction",
     "automodule",
     "generated",
     "list-table",
     "literalinclude",
     "py:data",
+    "py:exception",
     "rubric",
     "toctree",
 }
@@ -92,7 +106,7 @@ class Block:
     @property
     def listens(self) -> bool:
         """Whether it is a server."""
-        return bool(re.search(r"\b(create_server|listenTCP|await listenWS|listenWS\(factory)", self.text))
+        return bool(re.search(r"\b(create_server|listenTCP|await listenWS|listenWS\(factory|app\.run\()", self.text))
 
     @property
     def is_of_application(self) -> bool:
@@ -273,9 +287,7 @@ def applications() -> tuple[dict[tuple[str, str], str | None], set[tuple[str, st
         assert done.returncode == 0, done.stderr
         results = json.loads(done.stdout)
         used |= {(page, view) for page, view in results["used"]}
-        found |= {
-            (block.id, loop): problem for block, problem in zip(OF_APPLICATION, results["problems"], strict=True)
-        }
+        found |= {(block.id, loop): problem for block, problem in zip(OF_APPLICATION, results["problems"], strict=True)}
     return found, used
 
 
@@ -311,8 +323,18 @@ def test_command(block: Block, command: str, echo_port: int, tmp_path: Path) -> 
     else:
         said = "said\n"
     assert words[0].removeprefix(".venv/bin/") == "autobahnlike", "an unknown command: say in ELSEWHERE what runs it"
-    if words[1] == "serve":
+    if words[1] == "demo":
+        check_demo(words[1:], tmp_path)
+    elif words[1] == "serve" and words[2] != "echo":
+        check_application(block, words[1:], tmp_path)
+    elif words[1] == "serve":
         check_serve(words[1:], tmp_path)
+    elif block.page in OF_APPLICATIONS:
+        port = free_port()
+        with application_running(block, ["serve", "app:app", "--listen", str(port)], tmp_path) as program:
+            program.wait_until_listening(port)
+            converse([word.replace("8000", str(port)) for word in words[1:]], said, f"You said: {said}")
+            program.interrupt()
     else:
         arguments = [word.replace("9000", str(echo_port)) for word in words[1:]]
         done = run_connect(arguments, said)
@@ -323,6 +345,53 @@ def test_command(block: Block, command: str, echo_port: int, tmp_path: Path) -> 
 def run_connect(arguments: list[str], said: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "autobahnlike", *arguments]
     return subprocess.run(command, input=said, capture_output=True, text=True, cwd=ROOT, timeout=PATIENCE)
+
+
+def converse(arguments: list[str], said: str, answer: str) -> None:
+    """As a person does it: type a line, and wait for the answer before the end."""
+    command = [sys.executable, "-m", "autobahnlike", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        watchdog = threading.Timer(PATIENCE, process.kill)
+        watchdog.start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(said)
+        process.stdin.flush()
+        assert process.stdout.readline() == answer
+        process.stdin.close()
+        assert process.wait(PATIENCE) == 0
+        watchdog.cancel()
+
+
+def application_running(block: Block, arguments: list[str], directory: Path) -> AbstractContextManager[Program]:
+    """The command line, where ``app.py`` is what the page shows before, or else echoes at ``/echo``."""
+    shown = [each for each in BLOCKS if each.page == block.page and each.caption == "app.py" and each.line < block.line]
+    readme = next(each for each in OF_APPLICATION if each.page.name == "README.md")
+    (directory / "app.py").write_text((shown or [readme])[-1].text)
+    return running(f"from autobahnlike.cli import main\nmain({arguments!r})\n", directory)
+
+
+def check_application(block: Block, arguments: list[str], directory: Path) -> None:
+    """Have it served, talked to, and stopped."""
+    port = free_port()
+    arguments = [re.sub(r"\b[89]000\b", str(port), word) for word in arguments]
+    if "--listen" not in arguments:
+        arguments += ["--listen", str(port)]
+    with application_running(block, arguments, directory) as program:
+        program.wait_until_listening(port)
+        with connect(f"ws://127.0.0.1:{port}/echo") as talking:
+            talking.send("said")
+            assert talking.recv() == "You said: said"
+        program.interrupt()
+
+
+def check_demo(arguments: list[str], directory: Path) -> None:
+    port = free_port()
+    source = f"from autobahnlike.cli import main\nmain({[*arguments, '--listen', str(port)]!r})\n"
+    with running(source, directory) as program:
+        program.wait_until_listening(port)
+        assert "<title>" in httpx.get(f"http://127.0.0.1:{port}/", trust_env=False).text
+        assert f"http://127.0.0.1:{port}/" in program.interrupt()
 
 
 def check_serve(arguments: list[str], directory: Path) -> None:
@@ -373,12 +442,15 @@ def test_the_threat_model_names_every_case() -> None:
 
 def test_the_threat_model_names_options_with_their_defaults() -> None:
     defaults = {info.name: info.default for info in OPTIONS}
+    defaults |= {field.name: field.default for field in dataclasses.fields(ServerOptions)}
+    defaults |= {name: signature(Room).parameters[name].default for name in ("limit", "limit_bytes")}
     shown: dict[str, object] = {"off": 0, "on": True, "5 s": 5.0, "1 s": 1.0, "20 s": 20.0, "128": 128, "13": (13,)}
     shown |= {"64 KiB": 65536, "16 MiB": 16 << 20, "64 MiB": 64 << 20, "131072": 131072, "`*`": ("*",)}
-    shown |= {"permessage-deflate": None}
+    shown |= {"permessage-deflate": None, "10 s": 10.0, "30 s": 30.0, "60 s": 60.0}
+    shown |= {"64 messages": 64, "1 MiB": 1 << 20}
     pairs = re.findall(r"`(\w+)`, ([^;,|]+?)(?=[;,]| \|)", (ROOT / "THREAT_MODEL.md").read_text())
     named = [(name, default) for name, default in pairs if name in defaults]
-    assert len(named) > 25
+    assert len(named) > 35
     for name, default in named:
         assert defaults[name] == shown[default], name
 

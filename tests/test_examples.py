@@ -237,16 +237,17 @@ def chats(port: int) -> None:
     assert "innerHTML" not in page
     url = f"ws://127.0.0.1:{port}/chat"
     said = [{"type": "message", "user": user, "text": f"<b>I am {user}</b>"} for user in ("Ann", "Bob")]
-    with connect(url) as ann, connect(url) as bob:
-        for connection in (ann, bob):
-            connection.ping().wait(10)
-        for connection, message in zip((ann, bob), said, strict=True):
-            connection.send(json.dumps(message))
-            assert json.loads(ann.recv()) == json.loads(bob.recv()) == message
-        with connect(url) as eve:
-            assert [json.loads(eve.recv()) for _ in said] == said
+    with connect(url) as ann:
         ann.send(json.dumps(said[0]))
-        assert json.loads(bob.recv()) == said[0]
+        assert json.loads(ann.recv()) == said[0]
+        with connect(url) as bob:
+            assert json.loads(bob.recv()) == said[0]
+            bob.send(json.dumps(said[1]))
+            assert json.loads(bob.recv()) == json.loads(ann.recv()) == said[1]
+            with connect(url) as eve:
+                assert [json.loads(eve.recv()) for _ in said] == said
+            ann.send(json.dumps(said[0]))
+            assert json.loads(bob.recv()) == said[0]
 
 
 @pytest.fixture

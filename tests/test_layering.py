@@ -1,4 +1,7 @@
-"""The direction of imports: wire <- websocket <- {twisted, asyncio}, and the edges never import each other."""
+"""The direction of imports: wire <- websocket <- {twisted, asyncio} <- asgi, and the edges never import each other.
+
+``app`` stands on ASGI and not on us: on any server, and on any loop.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ NOT_FOR_WIRE = frozenset(
 )
 LOOPS = frozenset({"asyncio", "twisted", "uvloop"})
 BELOW_THE_EDGES = frozenset({"exception", "speed", "wire", "websocket"})
-EVERYTHING = BELOW_THE_EDGES | {"", "twisted", "asyncio", "testing", "cli"}
+UP_TO_THE_EDGES = BELOW_THE_EDGES | {"", "twisted", "asyncio"}
+EVERYTHING = UP_TO_THE_EDGES | {"asgi", "app", "demo", "testing", "cli"}
 LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "": (frozenset({"exception"}), LOOPS | {"zope", "txaio"}),
     "exception": (frozenset(), NOT_FOR_WIRE),
@@ -28,10 +32,16 @@ LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "websocket": (frozenset({"", "exception", "speed", "wire"}), LOOPS | {"socket", "ssl", "txaio"}),
     "twisted": (BELOW_THE_EDGES | {""}, frozenset()),
     "asyncio": (BELOW_THE_EDGES | {""}, frozenset({"twisted"})),
-    "testing": (EVERYTHING, frozenset()),
+    "asgi": (UP_TO_THE_EDGES, frozenset()),
+    # The latter two not before they are asked for: see LAZILY.
+    "app": (frozenset({"", "exception", "asgi", "testing"}), frozenset({"twisted", "txaio", "uvloop", "zope"})),
+    "demo": (frozenset({"app"}), LOOPS),
+    "testing": (EVERYTHING - {"cli", "demo"}, frozenset()),
     "cli": (EVERYTHING, frozenset()),
     "__main__": (frozenset({"cli"}), LOOPS),
 }
+# What a layer imports within functions only.
+LAZILY = {"app": frozenset({"asgi", "testing", "asyncio"})}
 MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 
@@ -46,8 +56,12 @@ def layer_of(module: str) -> str:
 
 def imports_of(path: Path) -> set[str]:
     """Every module that a file names in an import statement, wherever in the file."""
+    return imports_in(ast.parse(path.read_text()), path)
+
+
+def imports_in(tree: ast.AST, path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -55,6 +69,17 @@ def imports_of(path: Path) -> set[str]:
             assert node.module is not None
             found |= {submodule_or_self(node.module, alias.name) for alias in node.names}
     return found
+
+
+def imports_when_loaded(path: Path) -> set[str]:
+    """Every module that a file names in an import statement outside of functions, and not for types only."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            not isinstance(node, ast.If) or ast.unparse(node.test) == "TYPE_CHECKING"
+        ):
+            node.body = [ast.Pass()]
+    return imports_in(tree, path)
 
 
 def submodule_or_self(module: str, name: str) -> str:
@@ -73,6 +98,14 @@ def test_imports_point_downwards(path: Path) -> None:
             assert layer_of(imported) in allowed | {layer}, f"{layer or PACKAGE} imports {imported}"
         else:
             assert imported.split(".")[0] not in forbidden, f"{layer or PACKAGE} imports {imported}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if layer_of(module_name(path)) in LAZILY], ids=module_name)
+def test_what_is_needed_by_some_is_imported_when_it_is_needed(path: Path) -> None:
+    lazily = LAZILY[layer_of(module_name(path))]
+    for imported in imports_when_loaded(path):
+        inner = layer_of(imported) if imported.split(".")[0] == PACKAGE else imported.split(".")[0]
+        assert inner not in lazily, f"{imported} is imported although nobody asks for it"
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if layer_of(module_name(path)) in ("wire", "exception")])
@@ -115,6 +148,33 @@ def test_the_twisted_edge_installs_no_reactor_and_loads_nothing_of_the_asyncio_e
     assert "twisted.internet.reactor" not in loaded
     assert "uvloop" not in loaded
     assert not [name for name in loaded if name.startswith("autobahnlike.asyncio")]
+
+
+def test_serving_on_asyncio_loads_no_twisted() -> None:
+    loaded = loaded_by("import autobahnlike.asgi.asyncio, autobahnlike.asgi.runner, autobahnlike.asgi.run_asyncio")
+    assert "autobahnlike.asgi.asyncio" in loaded
+    assert "twisted" not in tops(loaded)
+    assert not [name for name in loaded if name.startswith("autobahnlike.twisted")]
+
+
+def test_serving_on_twisted_installs_no_reactor_and_loads_nothing_of_the_asyncio_edge() -> None:
+    loaded = loaded_by("import autobahnlike.asgi.twisted, autobahnlike.asgi.runner, autobahnlike.asgi.run_twisted")
+    assert "autobahnlike.asgi.twisted" in loaded
+    assert "twisted.internet.reactor" not in loaded
+    assert "uvloop" not in loaded
+    assert not [name for name in loaded if name.startswith("autobahnlike.asyncio")]
+
+
+def test_serving_is_a_function_whoever_has_imported_what() -> None:
+    """A module of the same name would hide it."""
+    loaded_by("import autobahnlike.asgi.runner; from autobahnlike.asgi import run; assert run.__name__ == 'run'")
+
+
+def test_applications_load_nothing_of_ours_but_themselves() -> None:
+    loaded = loaded_by("import autobahnlike.app")
+    assert "autobahnlike.app" in loaded
+    assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {"app", "exception"}
+    assert not tops(loaded) & {"h11", "twisted", "txaio", "uvloop"}
 
 
 @pytest.mark.parametrize("edge", ["twisted", "asyncio"])

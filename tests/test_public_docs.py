@@ -13,8 +13,10 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "autobahnlike"
 
-# The command line has a page of the guide; it is not an API.
-NOT_AN_API = ("autobahnlike.cli", "autobahnlike.__main__")
+# The command line has a page of the guide, and the demo is there to be looked at; neither is an API.
+NOT_AN_API = ("autobahnlike.cli", "autobahnlike.demo", "autobahnlike.__main__")
+# Of the server for applications, these modules are for those who start it; the others are how it works.
+SERVING = {f"autobahnlike.asgi{name}" for name in ("", ".asyncio", ".twisted", ".options", ".errors", ".failure")}
 
 
 def modules() -> list[str]:
@@ -23,6 +25,8 @@ def modules() -> list[str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name.startswith("autobahnlike.asgi") and name not in SERVING:
+            continue
         if not name.startswith(NOT_AN_API) and "__all__" in path.read_text():
             found.append(name)
     return found
@@ -33,13 +37,18 @@ def documented() -> set[str]:
     names: set[str] = set()
     for page in REFERENCE.glob("*.rst"):
         text = page.read_text()
-        names |= set(re.findall(r"^\.\. (?:autoclass|py:data):: (\S+)$", text, re.MULTILINE))
+        names |= set(re.findall(r"^\.\. (?:autoclass|py:data|py:exception):: (\S+)$", text, re.MULTILINE))
         if ".. generated:: interfaces" in text:
             names |= public_names(importlib.import_module("autobahnlike.websocket.interfaces"))
         for module, options in re.findall(r"^\.\. automodule:: (\S+)\n((?:   :.*\n)*)", text, re.MULTILINE):
+            names.add(module)
+            if ":no-members:" in options:
+                continue
             excluded = re.search(r":exclude-members: (.*)", options)
-            left_out = {f"{module}.{name}" for name in excluded[1].split(", ")} if excluded else set()
-            names |= public_names(importlib.import_module(module)) - left_out
+            left_out = set(excluded[1].split(", ")) if excluded else set()
+            imported = importlib.import_module(module)
+            for name in set(imported.__all__) - left_out:
+                names |= {f"{module}.{name}", home_of(imported, name)}
     return names
 
 

@@ -6,12 +6,12 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from starlette.datastructures import URL
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from autobahnlike.app.errors import HTTPError
+from autobahnlike.app.errors import HTTPError, RouteDeclarationError
 from autobahnlike.app.http import ErrorHandlers, HTTPRoute, Middleware, error_to_text
 from autobahnlike.app.messages import Request, Response
 from autobahnlike.app.origin import SAME_ORIGIN, OriginPolicy
@@ -158,7 +158,19 @@ class App:
         Args:
             prefix: the path below which it is found.
             app: the application.
+
+        Raises:
+            RouteDeclarationError: it is no ASGI 3 application.
         """
+        try:
+            inspect.signature(app).bind("scope", "receive", "send")
+        except TypeError:
+            raise RouteDeclarationError(
+                f"what is mounted at {prefix!r} is no ASGI 3 application, which takes (scope, receive, send): {app!r}; "
+                "one of WSGI can be wrapped, for example with a2wsgi's WSGIMiddleware"
+            ) from None
+        except ValueError:
+            pass  # something built-in that does not tell
         self.router.mount(prefix, app)
 
     def url_for(self, name: str, **parameters: Any) -> str:
@@ -226,7 +238,13 @@ class App:
 
         return register
 
-    def on(self, event: str, handler: Callable[[], Any] | None = None) -> Any:
+    @overload
+    def on(self, event: str, handler: None = None) -> Callable[[_F], _F]: ...
+
+    @overload
+    def on(self, event: str, handler: _F) -> _F: ...
+
+    def on(self, event: str, handler: Any = None) -> Any:
         """Have something done when the server starts or stops.
 
         Args:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from functools import partial
 from inspect import isasyncgenfunction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from starlette.datastructures import URL, MutableHeaders
@@ -20,10 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from autobahnlike.app.errors import HTTPError
 from autobahnlike.app.paths import full_path
+from autobahnlike.app.waiting import pause
 
 __all__ = ("ClientDisconnect", "Request", "Response", "ResponseHeaders", "server_event")
 
-StreamFunction = Callable[[], AsyncGenerator[str | bytes, Any]]
+StreamFunction = Callable[[], AsyncIterator[str | bytes]]
 
 _BLOCK = 64 * 1024
 
@@ -279,7 +280,7 @@ class Response:
     ) -> None:
         await self._start(status, None, send)
         if scope["method"] != "HEAD":
-            source = function()
+            source = cast(AsyncGenerator[str | bytes, None], function())
             try:
                 async for chunk in source:
                     if await _was_sent(chunk, scope, receive, send):
@@ -301,6 +302,8 @@ async def _was_sent(chunk: str | bytes, scope: Scope, receive: Receive, send: Se
     if not _raises_on_disconnect(scope) and _has_disconnected(receive):
         return False
     body = chunk.encode() if isinstance(chunk, str) else bytes(chunk)
+    # Neither the generator nor the server need have waited for anything.
+    await pause()
     try:
         await send({"type": "http.response.body", "body": body, "more_body": True})
     except OSError:

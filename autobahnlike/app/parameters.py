@@ -30,7 +30,7 @@ import types
 from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -39,6 +39,7 @@ from autobahnlike.app.errors import ParameterError, RouteDeclarationError
 
 __all__ = ("ViewParameters",)
 
+_T = TypeVar("_T")
 _Converter: TypeAlias = Callable[[str], Any]
 _Kind = inspect.Parameter
 _BY_NAME = (_Kind.POSITIONAL_OR_KEYWORD, _Kind.KEYWORD_ONLY)
@@ -172,7 +173,8 @@ def view_name(view: Callable[..., Any]) -> str:
 def _function(view: Callable[..., Any]) -> Callable[..., Any]:
     while isinstance(view, functools.partial):
         view = view.func
-    return inspect.unwrap(view)
+    unwrapped: Callable[..., Any] = inspect.unwrap(view)
+    return unwrapped
 
 
 def _globals(view: Callable[..., Any]) -> dict[str, Any]:
@@ -284,7 +286,7 @@ def _datetime(text: str) -> datetime:
     return _existing(datetime.fromisoformat, f"{_date_of(parts)}T{_time_of(parts)}{parts.get('zone', '')}")
 
 
-def _existing(parse: Callable[[str], Any], iso: str) -> Any:
+def _existing(parse: Callable[[str], _T], iso: str) -> _T:
     try:
         return parse(iso)
     except ValueError as exc:

@@ -2,11 +2,11 @@
 
 A pattern is a path with placeholders:
 
-==============  ======================================================
-``{name}``      one path segment, ``[^/]+``; a parameter of the view
-``{name:path}`` the rest of the path with its slashes, possibly empty
-``{}``          anything, possibly empty; not passed on
-==============  ======================================================
+===============  ======================================================
+``{name}``       one path segment, ``[^/]+``; a parameter of the view
+``{name:path}``  the rest of the path with its slashes, possibly empty
+``{}``           anything, possibly empty; not passed on
+===============  ======================================================
 
 Patterns are matched with the whole percent-decoded path. A slash at the end is significant.
 """

@@ -23,11 +23,12 @@ from typing import Any, Self
 from starlette.types import Receive, Scope, Send
 
 from autobahnlike.app.errors import ConnectionRejected, ExpectedAsync, ParameterError, RouteDeclarationError
+from autobahnlike.app.options import WebSocketOptions
 from autobahnlike.app.origin import SAME_ORIGIN, OriginPolicy
 from autobahnlike.app.parameters import ViewParameters, view_name
 from autobahnlike.app.paths import full_path
 from autobahnlike.app.providers import Injection
-from autobahnlike.app.websocket import WebSocket, WebSocketOptions
+from autobahnlike.app.websocket import WebSocket
 
 __all__ = ("AcceptWhenWaiting", "WebSocketView", "refuse")
 
@@ -48,7 +49,7 @@ class WebSocketView:
         pattern_names: the parameters of its route.
         allowed_origins: the origins that may connect; those of ``scope["app"].origin_policy`` if None, and only the
             same origin if there is none.
-        options: see :meth:`~autobahnlike.app.websocket.WebSocketOptions.resolve`.
+        options: see :meth:`~autobahnlike.app.options.WebSocketOptions.resolve`.
 
     Raises:
         ExpectedAsync: the view is no coroutine function.
@@ -94,7 +95,7 @@ class WebSocketView:
             RuntimeError: the view ended without having accepted or rejected the connection.
         """
         ws = WebSocket(scope, receive, send, self.options)
-        policy = self._origins or getattr(scope.get("app"), "origin_policy", SAME_ORIGIN)
+        policy = self._origins if self._origins is not None else getattr(scope.get("app"), "origin_policy", SAME_ORIGIN)
         reason = policy.refusal(scope)
         arguments: dict[str, Any] | TypeError = {}
         if reason is None:
@@ -178,6 +179,8 @@ class AcceptWhenWaiting:
                     yield from self._ws.accept_held().__await__()
                 given = yield waited_for
             except GeneratorExit:
+                # Thrown away, at the end of the process for instance: nothing can be waited for any more.
+                self._ws.abandon()
                 coroutine.close()
                 raise
             except BaseException as exc:

@@ -8,9 +8,27 @@ asyncio in a task of asyncio, a Deferred elsewhere. Neither library is loaded he
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 from typing import Any
 
-__all__ = ("Latch",)
+__all__ = ("Latch", "pause")
+
+
+async def pause() -> None:
+    """Let the loop of asyncio, if that is what drives us, see to everything else once.
+
+    For loops that may never have to wait: until they do, the loop does not even notice that a client has gone. Other
+    servers than asyncio's have to see to that in ``send``.
+    """
+    if _current_task() is not None:
+        await _Turn()
+
+
+class _Turn:
+    """What a task of asyncio waits for one turn of its loop by."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
 
 
 class Latch:
@@ -44,20 +62,28 @@ class Latch:
 
 
 def _new_waiter() -> Any:
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:  # no loop of asyncio is running in this thread
-            task = None
-        # A loop alone proves nothing: on Twisted's asyncio reactor there is always one, and a coroutine that a
-        # Deferred drives cannot await a future.
-        if task is not None:
-            return task.get_loop().create_future()
+    task = _current_task()
+    if task is not None:
+        return task.get_loop().create_future()
     twisted = sys.modules.get("twisted.internet.defer")
     if twisted is None:
         raise RuntimeError("cannot wait here: the server drives the application neither with asyncio nor with Twisted")
     return twisted.Deferred()
+
+
+def _current_task() -> Any:
+    """Return the task of asyncio that runs now, or None.
+
+    That there is a loop proves nothing: on Twisted's asyncio reactor there is always one, and a coroutine that a
+    Deferred drives cannot await a future.
+    """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop of asyncio is running in this thread
+        return None
 
 
 def _wake(waiter: Any) -> None:

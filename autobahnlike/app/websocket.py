@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from starlette.datastructures import URL, QueryParams
@@ -27,22 +26,14 @@ from starlette.requests import HTTPConnection
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDisconnect
 
-from autobahnlike.app.errors import (
-    ConnectionRejected,
-    RouteDeclarationError,
-    SendAfterDisconnect,
-    WebSocketDisconnect,
-)
+from autobahnlike.app.errors import ConnectionRejected, SendAfterDisconnect, WebSocketDisconnect
+from autobahnlike.app.options import WebSocketOptions
 from autobahnlike.app.paths import full_path
 
-__all__ = ("WebSocket", "WebSocketOptions")
+__all__ = ("WebSocket",)
 
 _Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
 
-_VALUE_TYPES = ("text", "bytes", "json", "event")
-_EVERY_CODE = range(0x10000)
-# "Normal closure" and "going away": what browsers send when all is well.
-_SUCCESSFUL_CODES = frozenset({1000, 1001})
 # A control frame has at most 125 bytes, of which the code takes two (RFC 6455, section 5.5).
 _MAX_REASON = 123
 
@@ -79,64 +70,6 @@ _AFTER = {
     (_Application.ACCEPTED, "websocket.send"): _Application.ACCEPTED,
     (_Application.ACCEPTED, "websocket.close"): _Application.CLOSED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class WebSocketOptions:
-    """How a WebSocket view is run; the options of ``websocket_route``, resolved.
-
-    Attributes:
-        auto_accept: whether the connection is accepted and closed for the view.
-        receive_type: what ``receive()`` returns.
-        send_type: what ``send()`` takes.
-        caught_close_codes: the codes of clients whose disconnect is no error.
-    """
-
-    auto_accept: bool = True
-    receive_type: str = "text"
-    send_type: str = "text"
-    caught_close_codes: Collection[int] = _SUCCESSFUL_CODES
-
-    @classmethod
-    def resolve(
-        cls,
-        auto_accept: bool = True,
-        value_type: str | None = None,
-        receive_type: str | None = None,
-        send_type: str | None = None,
-        caught_close_codes: Collection[int] | Callable[..., Any] | None = None,
-        catch_disconnect: bool | None = None,
-    ) -> Self:
-        """Return the options that :meth:`~autobahnlike.app.routing.Router.websocket_route` was given.
-
-        Raises:
-            RouteDeclarationError: one of them is not valid.
-        """
-        for name, value in (("value_type", value_type), ("receive_type", receive_type), ("send_type", send_type)):
-            if value is not None and value not in _VALUE_TYPES:
-                raise RouteDeclarationError(f"{name} must be one of {', '.join(_VALUE_TYPES)}, not {value!r}")
-        return cls(
-            auto_accept=bool(auto_accept),
-            receive_type=value_type or receive_type or "text",
-            send_type=value_type or send_type or "text",
-            caught_close_codes=_caught_codes(caught_close_codes, catch_disconnect),
-        )
-
-
-def _caught_codes(codes: Collection[int] | Callable[..., Any] | None, catch_disconnect: bool | None) -> Collection[int]:
-    if catch_disconnect is not None:
-        if codes is not None:
-            raise RouteDeclarationError("give either caught_close_codes or catch_disconnect, its older form")
-        return _EVERY_CODE if catch_disconnect else ()
-    if codes is None:
-        return _SUCCESSFUL_CODES
-    if codes is all:
-        return _EVERY_CODE
-    if isinstance(codes, str) or callable(codes) or not all(isinstance(code, int) for code in codes):
-        raise RouteDeclarationError(
-            f"caught_close_codes must be close codes like (1000, 1001), or the builtin all, not {codes!r}"
-        )
-    return frozenset(codes)
 
 
 class WebSocket(HTTPConnection):
@@ -262,7 +195,13 @@ class WebSocket(HTTPConnection):
         Returns:
             Whether the client is still there.
         """
-        return (await self._next_event())["type"] == "websocket.connect"
+        event = await self._next_event()
+        return bool(event["type"] == "websocket.connect")
+
+    def abandon(self) -> None:
+        """Send nothing any more, not even a close; for who runs the view."""
+        self.held = False
+        self._application = _Application.CLOSED
 
     async def reject(self) -> None:
         """Refuse the connection; the client is answered with HTTP 403. The view has nothing more to do.
@@ -283,7 +222,7 @@ class WebSocket(HTTPConnection):
         """Close the connection; nothing can be sent afterwards.
 
         Before it was accepted this rejects it, and neither code nor reason reach the client. Where acceptance is held
-        back it is accepted first, unless the code is 403.
+        back it is accepted first; see :meth:`reject` for HTTP 403.
 
         Args:
             code: the close code: 1000 to 1003, 1007 to 1014 or 3000 to 4999, of which those from 4000 on are for
@@ -294,9 +233,6 @@ class WebSocket(HTTPConnection):
             ValueError: the code or the reason may not be sent.
             RuntimeError: it was closed already. See :meth:`ensure_closed`.
         """
-        if self.held and code == 403:
-            await self.reject()
-            return
         if self.held or self._application is _Application.ACCEPTED:
             code = _checked_code(code, reason)
         await self.accept_held()
@@ -432,8 +368,7 @@ class WebSocket(HTTPConnection):
         """
         kind = event["type"]
         if self.held:
-            refusal = kind == "websocket.close" and event.get("code") == 403
-            if refusal or kind in ("websocket.accept", "websocket.http.response.start"):
+            if kind in ("websocket.accept", "websocket.http.response.start"):
                 self.held = False
             else:
                 await self.accept_held()

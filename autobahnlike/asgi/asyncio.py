@@ -37,6 +37,14 @@ class _WebSocket(ASGIWebSocket, WebSocketServerProtocol):
     """The WebSockets of applications."""
 
 
+class _Link(AsyncioLink):
+    """A transport that nothing more is written to once a write has failed: asyncio warns of those that do."""
+
+    def write(self, chunks: list[bytes | bytearray | memoryview]) -> None:
+        if not self._transport.is_closing():
+            super().write(chunks)
+
+
 class _HttpProtocol(asyncio.Protocol):
     """A connection that has not become a WebSocket."""
 
@@ -47,7 +55,7 @@ class _HttpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._link = AsyncioLink(self._transport, self, _HIGH_WATER)
+        self._link = _Link(self._transport, self, _HIGH_WATER)
         self._connection = HttpConnection(self._server, self._link, self._upgrade)
 
     def data_received(self, data: bytes) -> None:

@@ -22,17 +22,15 @@ class Condition:
         self._loop = loop
         self._waiters: list[Any] = []
 
-    async def wait(self) -> None:
-        """Wait until it happens next."""
-        future = self._loop.txaio.create_future()
-        self._waiters.append(future)
-        try:
-            await future
-        except BaseException:
+    def wait(self) -> Any:
+        """Return an awaitable that is done when it happens next."""
+        txaio = self._loop.txaio
+        if self._waiters:
             # Who waits with a time-out, over and over, must not leave a future behind each time.
-            if future in self._waiters:
-                self._waiters.remove(future)
-            raise
+            self._waiters = [future for future in self._waiters if not txaio.is_called(future)]
+        future = txaio.create_future()
+        self._waiters.append(future)
+        return future
 
     def notify_all(self) -> None:
         """It has happened: wake up all that wait. On Twisted they go on before this returns."""

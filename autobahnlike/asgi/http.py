@@ -84,6 +84,8 @@ class HttpConnection:
         # What was received: the head of the next request, or what came behind this one.
         self._head = bytearray()
         self._searched = 0
+        # Whether that head is looked at in the next turn of the loop.
+        self._is_next_due = False
         self._is_reading = True
         self._peer_ended = False
         # What is to be written. The transport is given a piece at a time, so that a client that takes some of it is
@@ -116,7 +118,7 @@ class HttpConnection:
             self._exchange.data_received(data)
         else:
             self._head += data
-            if self._exchange is None and self._next_step is None:
+            if self._exchange is None and self._next_step is None and not self._is_next_due:
                 self._read_head()
             elif len(self._head) > _READ_AHEAD:
                 self.pause_reading()
@@ -131,7 +133,7 @@ class HttpConnection:
             self.link.close()
         elif self._exchange is not None:
             self._exchange.peer_ended()
-        elif self._next_step is None:
+        elif self._next_step is None and not self._is_next_due:
             self._end()
 
     def connection_lost(self) -> None:
@@ -185,7 +187,7 @@ class HttpConnection:
             # RFC 9112, section 2.2: some clients send an empty line behind a body.
             del head[:2]
             self._searched = 0
-        if not head:
+        if not head or head == b"\r":
             return
         stop = head.find(_END, max(0, self._searched - 3))
         bound = self.server.options.max_head_size
@@ -230,6 +232,9 @@ class HttpConnection:
             self.refuse(error.error_status_hint, str(error))
             return
         assert isinstance(request, h11.Request)
+        if request.http_version not in (b"1.0", b"1.1"):
+            self.refuse(505, "this server speaks HTTP/1.1")
+            return
         names = [name for name, _ in request.headers]
         if b"transfer-encoding" in names and (b"content-length" in names or request.http_version < b"1.1"):
             # RFC 9112, sections 6.1 and 6.3: such a request is one that a proxy in front may have understood otherwise.
@@ -266,9 +271,11 @@ class HttpConnection:
         self.resume_reading()
         if self._head:
             # In a turn of its own: a thousand requests in one read are no thousand calls within each other.
+            self._is_next_due = True
             self._loop.call_later(0, self._next)
 
     def _next(self) -> None:
+        self._is_next_due = False
         if self._exchange is None and self._next_step is None and not self.is_lost and not self._is_ending:
             self._read_head()
             if self._peer_ended and self._exchange is None:

@@ -129,7 +129,7 @@ async def changes(folders: Sequence[Path]) -> AsyncIterator[Sequence[str]]:
             yield changed
     else:
         wanted = watchfiles.PythonFilter()
-        async for found in watchfiles.awatch(*folders, watch_filter=wanted, raise_interrupt=False):
+        async for found in watchfiles.awatch(*folders, watch_filter=wanted):
             yield _shown(Path(name) for _, name in found)
 
 

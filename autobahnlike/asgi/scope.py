@@ -109,6 +109,9 @@ def _scope(
     kind: str, scheme: str, http_version: str, target: bytes, headers: HeaderList, root_path: str
 ) -> dict[str, Any]:
     path, query = split_target(target)
+    if path == b"*":
+        # The server as a whole (RFC 9110, section 9.3.7), which is mounted nowhere.
+        root_path = ""
     decoded = unquote_to_bytes(path).decode("utf-8", "replace")
     return {
         "type": kind,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from autobahnlike.asgi.failure import CannotUseCertificate, explain
 
 __all__ = ("Certificate",)
 
-_CERTIFICATE = re.compile(b"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_ENCRYPTED = "the key is encrypted; decrypt it first"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,26 +59,31 @@ class Certificate:
         Raises:
             CannotUseCertificate: the files do not make a TLS server.
         """
-        from OpenSSL import SSL, crypto
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+        from OpenSSL import SSL
         from twisted.internet.ssl import CertificateOptions
 
+        options = CertificateOptions(acceptableProtocols=[b"http/1.1"])
+        # It keeps this one. Given certificate and key as objects, it would use them in a way that pyOpenSSL deprecates.
+        context = options.getContext()
         try:
-            pem = Path(self.chain).read_bytes()
-            found = [crypto.load_certificate(crypto.FILETYPE_PEM, each) for each in _CERTIFICATE.findall(pem)]
-            if not found:
-                raise ValueError("there is no certificate in it")
-            key = crypto.load_privatekey(crypto.FILETYPE_PEM, Path(self.key).read_bytes(), _no_password)
-            options = CertificateOptions(key, found[0], extraCertChain=found[1:], acceptableProtocols=[b"http/1.1"])
-            # Makes the context, and sees whether key and certificate belong together.
-            options.getContext().check_privatekey()
-        except (OSError, ValueError, crypto.Error, SSL.Error, _NoPassword) as error:
+            # OpenSSL does not say that it cannot read a file, and asks for the password of an encrypted key.
+            Path(self.chain).read_bytes()
+            load_pem_private_key(Path(self.key).read_bytes(), None)
+            context.use_certificate_chain_file(self.chain)
+            context.use_privatekey_file(self.key)
+            context.check_privatekey()
+        except TypeError:
+            # What cryptography raises if a key needs a password.
+            raise self._refused(_NoPassword(_ENCRYPTED)) from None
+        except (OSError, ValueError, SSL.Error) as error:
             raise self._refused(error) from None
         return options
 
     def _refused(self, error: Exception) -> CannotUseCertificate:
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
             why = explain(error)
-        elif isinstance(error, (ValueError, _NoPassword)):
+        elif isinstance(error, _NoPassword):
             why = str(error)
         else:
             why = "they have to be PEM, and to belong together"
@@ -93,4 +97,4 @@ class _NoPassword(Exception):
 
 def _no_password(*_: object) -> bytes:
     # Otherwise OpenSSL asks for it on the terminal, also where nobody sits at one.
-    raise _NoPassword("the key is encrypted; decrypt it first")
+    raise _NoPassword(_ENCRYPTED)

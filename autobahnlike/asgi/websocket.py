@@ -131,6 +131,12 @@ class _Stage(Enum):
     LOST = "the client is gone"
 
 
+# They are looked at for every message.
+_ACCEPTING = _Stage.ACCEPTING
+_OPEN = _Stage.OPEN
+_OVER = _Stage.OVER
+
+
 class WebSocketConversation:
     """What the application and a client say to each other.
 
@@ -144,6 +150,7 @@ class WebSocketConversation:
         self._server = server
         self._loop = server.loop
         self._protocol = protocol
+        self._session: Any = protocol._session
         self._subprotocols = subprotocols
         self._stage = _Stage.OPENING
         self._events: deque[tuple[Event, int]] = deque([({"type": "websocket.connect"}, 0)])
@@ -151,7 +158,6 @@ class WebSocketConversation:
         self._max_size = server.options.receive_queue_size
         self._has_returned = False
         self._sent_in_turn = 0
-        self._high_water = protocol.writeBufferHighWater
         self._came = Condition(server.apps)
         self._disconnect: Event | None = None
         # What the hooks wait for: the answer to the request, and that the application receives.
@@ -180,10 +186,11 @@ class WebSocketConversation:
             extensions={"websocket.http.response": {}, "autobahnlike.broadcast": Preparer(server)},
         )
         protocol.head = b""
-        self._answer = self._loop.txaio.create_future()
+        # On Twisted the application may have answered when the call returns.
+        answer = self._answer = self._loop.txaio.create_future()
         self._target = decode_value(scope["raw_path"])
         server.run(scope, self.receive, self.send, self._returned)
-        return self._answer
+        return answer
 
     # -- What the WebSocket tells
 
@@ -200,15 +207,13 @@ class WebSocketConversation:
         Returns:
             None, or a future that is done when there is room for more.
         """
-        is_full = self._is_full()
-        if self._has_returned or (is_full and self._stage is _Stage.OVER):
+        if self._has_returned or (self._stage is _OVER and self._is_full()):
             # There is nobody to receive it, or who closed does not: the closing handshake must not wait for that.
             return None
-        event: Event = {"type": "websocket.receive"}
         if is_binary:
-            event["bytes"] = payload
+            event: Event = {"type": "websocket.receive", "bytes": payload}
         else:
-            event["text"] = payload.decode()
+            event = {"type": "websocket.receive", "text": payload.decode()}
         self._events.append((event, len(payload)))
         self._size += len(payload)
         self._came.notify_all()
@@ -264,9 +269,14 @@ class WebSocketConversation:
             TypeError: a value of another type.
         """
         kind = event["type"]
-        if self._stage is _Stage.OPEN:
+        while self._stage is _ACCEPTING and kind != "websocket.accept":
+            # Another coroutine of the application is accepting; what was to come after that waits for it.
+            await self._came.wait()
+        if self._stage is _OPEN:
             if kind == "websocket.send":
-                await self._send_message(event)
+                self._send_message(event)
+                if self._must_wait():
+                    await self._wait_to_send()
                 return
             if kind == "websocket.close":
                 self._close(event)
@@ -291,11 +301,16 @@ class WebSocketConversation:
             raise RuntimeError('Cannot call "send" once a close message has been sent.')
         raise RuntimeError(f"{kind!r} cannot be sent now: {self._stage.value}")
 
-    async def _send_message(self, event: Event) -> None:
+    def _send_message(self, event: Event) -> None:
         protocol = self._protocol
         text, data, prepared = event.get("text"), event.get("bytes"), event.get("prepared")
+        if self._events:
+            # What the application answers to the others that wait for it may go with this one.
+            self._session.write_later()
         try:
-            if isinstance(prepared, PreparedMessage):
+            if prepared is not None:
+                if not isinstance(prepared, PreparedMessage):
+                    raise TypeError(f"{prepared!r:.80} is not a message that was prepared")
                 data = prepared.payload
                 protocol.sendPreparedMessage(prepared)
             elif (text is None) == (data is None):
@@ -309,16 +324,23 @@ class WebSocketConversation:
                 if not isinstance(data, (bytes, bytearray, memoryview)):
                     raise TypeError(f"the bytes of websocket.send must be bytes, not {type(data).__name__}")
                 protocol.sendMessage(bytes(data), True)
-            if protocol.bufferedAmount > self._high_water:
-                self._sent_in_turn = 0
-                await self._drained()
         except Disconnected:
             raise ClientDisconnected("the client has disconnected") from None
         self._sent_in_turn += _MESSAGE_COST + len(data)
-        if self._sent_in_turn > _TURN_SIZE:
-            # It waits for nothing, and the client takes everything: let the others have their turn as well.
-            self._sent_in_turn = 0
+
+    def _must_wait(self) -> bool:
+        return self._sent_in_turn > _TURN_SIZE or not self._session.is_writable
+
+    async def _wait_to_send(self) -> None:
+        """Wait until the client has taken what was sent to it, and if it has, let the others have their turn."""
+        self._sent_in_turn = 0
+        if self._session.is_writable:
             await next_turn(self._server.apps)
+            return
+        try:
+            await self._drained()
+        except Disconnected:
+            raise ClientDisconnected("the client has disconnected") from None
 
     async def _drained(self) -> None:
         """Wait until the client has taken what was sent to it."""
@@ -352,7 +374,7 @@ class WebSocketConversation:
                 raise RuntimeError(f"the header {name} of websocket.accept belongs to the handshake{hint}")
         self._stage = _Stage.ACCEPTING
         self._log_access(101)
-        self._settle_answer(ConnectionAccept(subprotocol, headers))
+        self._settle_answer(ConnectionAccept(subprotocol, _as_dict(headers)))
         # Not to be sent to before the client can be.
         while self._stage is _Stage.ACCEPTING:
             await self._came.wait()
@@ -362,6 +384,8 @@ class WebSocketConversation:
     def _close(self, event: Event) -> None:
         code = event.get("code", _NORMAL)
         reason = event.get("reason") or ""
+        if not isinstance(code, int) or not isinstance(reason, str):
+            raise ValueError(f"websocket.close: the code must be a number and the reason text, not {code!r}, {reason!r}")
         try:
             # Also where the client is gone by now: a wrong code is wrong every time.
             close_payload(code, reason)
@@ -392,10 +416,9 @@ class WebSocketConversation:
     def _deny(self, status: int, headers: list[tuple[str, str]], body: bytes | None) -> None:
         self._stage = _Stage.OVER
         self._log_access(status)
-        session: Any = self._protocol._session
         phrase = reason_phrase(status)
-        if session is not None:
-            session._drive(session.refuse, status, phrase, headers, body)
+        self._session.refuse(status, phrase, headers, body)
+        self._session.pump()
         self._settle_answer(None, ConnectionDeny(max(status, 300), phrase))
 
     def _settle_answer(self, answer: ConnectionAccept | None, error: BaseException | None = None) -> None:
@@ -455,3 +478,11 @@ def _read_headers(event: Mapping[str, Any]) -> list[tuple[str, str]]:
         return flatten_headers(pairs)
     except InvalidArgument as error:
         raise RuntimeError(str(error)) from None
+
+
+def _as_dict(headers: list[tuple[str, str]]) -> dict[str, Any]:
+    """Give header fields as applications with callbacks do: several of one name as a list."""
+    fields: dict[str, Any] = {}
+    for name, value in headers:
+        fields.setdefault(name, []).append(value)
+    return fields

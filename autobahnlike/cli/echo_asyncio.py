@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from autobahnlike.asgi.address import BACKLOG
+from autobahnlike.asgi.listen_asyncio import listen_on
 from autobahnlike.asyncio.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahnlike.cli.demo import EchoDemo
 
@@ -27,15 +26,8 @@ async def serving(sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
     """
     factory = WebSocketServerFactory()
     factory.protocol = EchoServer
-    servers = [await _listen(factory, sock) for sock in sockets]
+    servers = [await listen_on(sock, factory) for sock in sockets]
     yield
     for server in servers:
         server.close()
     await factory.shutdown()
-
-
-async def _listen(factory: WebSocketServerFactory, sock: socket.socket) -> asyncio.AbstractServer:
-    loop = asyncio.get_running_loop()
-    if isinstance(sock.getsockname(), str):
-        return await loop.create_unix_server(factory, sock=sock, backlog=BACKLOG)
-    return await loop.create_server(factory, sock=sock, backlog=BACKLOG)

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
+import anyio
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect as StarletteWebSocketDisconnect
 
 from autobahnlike.app.errors import WebSocketDisconnect
@@ -26,29 +28,79 @@ with warnings.catch_warnings():
 __all__ = ("TestClient", "WebSocketSession")
 
 
+# What takes the place of an event when the application has ended.
+_ENDED = "autobahnlike.testing.ended"
+
+# How many seconds a view may go on after the client has gone, before it is cancelled.
+_PARTING_TIME = 5.0
+
+
 class WebSocketSession:
     """A WebSocket to the application: a context manager, which connects, and closes with code 1000 if still open.
 
-    What the view does not catch is raised in the test when the block is left.
+    When the block is left, the view may run to its end. An exception that it has not caught is raised in the test:
+    there, or by what wants to receive more from it.
     """
 
     __test__ = False
 
     def __init__(self, session: testclient.WebSocketTestSession) -> None:
         self._session = session
+        self._app = session.app
+        self._error: Exception | None = None
+        self._is_closed = False
+        self._has_ended = False
+        # Starlette's session cancels the application when the block is left, and forgets what it has sent when it
+        # raises an exception: what is seen of that depends on which thread is faster.
+        session.app = self._run
+        session.receive = self._receive  # type: ignore[method-assign]
+        self._get = type(session).receive.__get__(session)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._end = anyio.Event()
+        try:
+            await self._app(scope, receive, send)
+        except Exception as exc:
+            self._error = exc
+        self._end.set()
+        await send({"type": _ENDED})
+
+    def _receive(self) -> Any:
+        event = {"type": _ENDED} if self._has_ended else self._get()
+        if event["type"] != _ENDED:
+            return event
+        self._has_ended = True
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        raise RuntimeError("there is nothing to receive: the application has ended")
 
     def __enter__(self) -> Self:
         """Connect.
 
         Raises:
             WebSocketDisconnect: the application refuses; its code is the HTTP status 403.
+            Exception: what the application raised before it has accepted or refused.
         """
         self._call(self._session.__enter__)
         return self
 
-    def __exit__(self, *exc_info: Any) -> bool | None:
-        """Close, and wait for the end of the view."""
-        return self._session.__exit__(*exc_info)
+    def __exit__(self, *exc_info: Any) -> None:
+        """Close, and wait for the end of the view.
+
+        Raises:
+            Exception: what the view raised.
+        """
+        if not self._is_closed:
+            self._session.close(1000)
+        self._session.portal.call(self._wait)
+        self._session.__exit__(*exc_info)
+        if self._error is not None:
+            raise self._error
+
+    async def _wait(self) -> None:
+        with anyio.move_on_after(_PARTING_TIME):
+            await self._end.wait()
 
     @property
     def accepted_subprotocol(self) -> str | None:
@@ -83,7 +135,7 @@ class WebSocketSession:
 
     def receive(self) -> dict[str, Any]:
         """Return the next ASGI event of the application, ``websocket.close`` among them."""
-        return dict(self._session.receive())
+        return dict(self._receive())
 
     def receive_text(self) -> str:
         """Return the next message.
@@ -106,6 +158,7 @@ class WebSocketSession:
 
     def close(self, code: int = 1000, reason: str | None = None) -> None:
         """Close from the client's side."""
+        self._is_closed = True
         self._session.close(code, reason)
 
     @staticmethod

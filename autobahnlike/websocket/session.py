@@ -288,6 +288,15 @@ class Session:
         else:
             self._pump()
 
+    def write_later(self) -> None:
+        """Write what is sent from now on at the end of this turn of the loop: in one piece, if there is more to come."""
+        if not self._waits:
+            self._waits = True
+            batch = self._batch
+            batch.sessions.append(self)
+            if not batch.depth:
+                self.loop.call_later(0, batch.flush)
+
     def _pump(self) -> None:
         if self._lost:
             return
@@ -438,6 +447,11 @@ class Session:
         return self._traffic
 
     # -- Flow control for the application
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the transport takes what is sent, as far as it has told."""
+        return self._writable
 
     def buffered_amount(self) -> int:
         """Return how many bytes were sent and have not left, as far as the transport tells."""

@@ -41,6 +41,7 @@ class Way:
     """One way of running coroutines, and what a test does with an application that is run so."""
 
     name: str
+    clients: list[Client]
 
     def run(self, story: Coroutine[Any, Any, None]) -> None:
         """Run a test to its end."""
@@ -76,6 +77,7 @@ class Way:
         client = Client(self, websocket_scope(path, headers, subprotocols, **scope))
         client.put({"type": "websocket.connect"})
         client.task = self.spawn(client.serve(as_app(app)))
+        self.clients.append(client)
         await self.settle()
         return client
 
@@ -195,12 +197,21 @@ class TwistedWay(Way):
 WAYS = (AsyncioWay(), TwistedWay())
 
 
+async def to_the_end(way: Way, story: Coroutine[Any, Any, None]) -> None:
+    """Run a test, and have all clients go that it has left."""
+    way.clients = []
+    await story
+    for client in way.clients:
+        client.leave()
+    await way.settle()
+
+
 def both_ways(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a test of a coroutine function whose first parameter gets the way; the others get fixtures."""
     parameters = list(inspect.signature(story).parameters.values())
 
     def test(way: Way, **fixtures: Any) -> None:
-        way.run(story(way, **fixtures))
+        way.run(to_the_end(way, story(way, **fixtures)))
 
     test.__name__ = test.__qualname__ = story.__name__
     test.__doc__ = story.__doc__
@@ -300,7 +311,7 @@ class Client:
                 return self._gone
             if self.when_starved is not None:
                 self.disconnect(self.when_starved)
-        event = await self._incoming.get()
+        event: Message = await self._incoming.get()
         if event["type"] == "websocket.disconnect":
             self._gone = event
         return event
@@ -388,6 +399,12 @@ class Client:
         for gate in list(gates):
             self.way.wake(gate)
         return len(gates)
+
+    def leave(self) -> None:
+        """Let the application end, wherever it waits."""
+        self.disconnect(1006)
+        if self._gates is not None:
+            self.release_sends()
 
     @property
     def held(self) -> int:

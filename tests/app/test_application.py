@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 
 import autobahnlike.app
 import autobahnlike.asgi
-from autobahnlike.app import API, App, HTTPError, OriginPolicy, Request, Response, WebSocket
+from autobahnlike.app import API, App, HTTPError, OriginPolicy, Request, Response, RouteDeclarationError, WebSocket
 from autobahnlike.app.errors import WebSocketDisconnect
 from autobahnlike.app.routing import WebSocketRoute
 
@@ -99,7 +99,7 @@ class TestRouting:
     def test_options_are_keywords(self) -> None:
         app = App()
         with pytest.raises(TypeError):
-            app.websocket_route("/", False)  # type: ignore[misc]
+            app.websocket_route("/", False)  # type: ignore[call-arg]
         with pytest.raises(TypeError):
             app.websocket_route("/", autoaccept=False)  # type: ignore[call-arg]
 
@@ -149,6 +149,7 @@ class TestOrigins:
     @both_ways
     async def test_more_of_them(way: Way) -> None:
         page = {"origin": "https://page.example"}
+        allowed: Any
         for allowed in ("*", ["https://page.example"], ["https://*.example"], OriginPolicy("https://page.example")):
             assert (await way.talk(chat_app(allowed_origins=allowed), "/echo", "hi", headers=page)).wire[0] == 101
         for allowed in ([], ["https://other.example"], None):
@@ -220,6 +221,13 @@ class TestMount:
         assert isinstance(talk.error, TypeError)
         with pytest.raises(TypeError, match="inside"):
             await way.request(app, "/broken/")
+
+    def test_what_is_no_asgi_application(self) -> None:
+        def wsgi(environ: Any, start_response: Any) -> Any: ...
+
+        for app in (wsgi, None):
+            with pytest.raises(RouteDeclarationError, match="mounted at '/old' is no ASGI 3 application"):
+                App().mount("/old", app)  # type: ignore[arg-type]
 
     @staticmethod
     @both_ways
@@ -392,9 +400,8 @@ class TestRunning:
             app.run(options=options, access_log=True)
 
 
-@both_ways
-async def test_nothing_of_a_loop_is_loaded(way: Way) -> None:
-    # What the tests themselves load is no matter: the modules of the package name no loop.
+def test_the_package_uses_no_loop() -> None:
+    # What the tests themselves load is no matter.
     for name, module in list(sys.modules.items()):
         if name.startswith("autobahnlike.app"):
             assert not {"asyncio", "anyio", "twisted"} & set(vars(module)), name

@@ -118,7 +118,7 @@ def test_the_decorator_returns_the_route() -> None:
 
 def test_options_are_keywords() -> None:
     with pytest.raises(TypeError):
-        Router().websocket_route("/x", False)  # type: ignore[misc]
+        Router().websocket_route("/x", False)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Router().websocket_route("/x", accept=False)  # type: ignore[call-arg]
 

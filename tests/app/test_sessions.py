@@ -75,9 +75,7 @@ async def test_not_enabled(way: Way) -> None:
 
     @app.websocket_route("/")
     async def view(ws: WebSocket) -> None:
-        with pytest.raises(
-            AssertionError, match=r"^SessionMiddleware must be installed to access request\.session$"
-        ):
+        with pytest.raises(AssertionError, match=r"^SessionMiddleware must be installed to access request\.session$"):
             _ = ws.session
         await ws.send("checked")
 

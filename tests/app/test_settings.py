@@ -42,7 +42,7 @@ class TestReading:
     def test_before_they_are_configured(self) -> None:
         assert not settings.configured
         assert "FOO" not in settings
-        with pytest.raises(SettingsError, match="^Requested setting FOO but settings aren't configured yet.$"):
+        with pytest.raises(SettingsError, match=r"^Requested setting FOO but settings aren't configured yet\.$"):
             _ = settings.FOO
         with pytest.raises(SettingsError, match="FOO"):
             settings.get("FOO")
@@ -56,7 +56,7 @@ class TestReading:
     def test_a_second_time(self) -> None:
         configure(App())
         assert settings.configured
-        with pytest.raises(RuntimeError, match="^Settings are already configured$"):
+        with pytest.raises(RuntimeError, match=r"^Settings are already configured$"):
             configure(App())
 
     def test_after_a_failure_they_can_be_configured_again(self) -> None:
@@ -156,9 +156,7 @@ class TestPlugins:
         assert response.headers["cache-control"] == "max-age=30, public"
         assert client.get("/static/foo.js").status_code == 404
 
-    def test_the_directory_static_is_served_if_it_exists(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_directory_static_is_served_if_it_exists(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         app = configure(App())
         assert app.router.routes == []

@@ -35,6 +35,7 @@ class AppKit(Kit):
         """Serve an application; without lifespan, unless ``lifespan`` is given."""
         settings = ServerOptions(**{"lifespan": "off", **options})
         sockets = [_listen(unix, host)]
+        address = sockets[0].getsockname()[:2]
         stop = await self._start(app, sockets, tls, settings)
         is_stopped = False
 
@@ -47,7 +48,7 @@ class AppKit(Kit):
         self.sites = [*getattr(self, "sites", ()), stop_once]
         if unix is not None:
             return Listener("", 0, unix, stop_once)
-        return Listener(*sockets[0].getsockname()[:2], None, stop_once)
+        return Listener(*address, None, stop_once)
 
     async def _start(
         self, app: Application, sockets: list[socket.socket], tls: Any, options: ServerOptions
@@ -114,12 +115,14 @@ async def read_answer(peer: RawPeer, method: str = "GET") -> Answer:
     if method == "HEAD" or answer.status in (204, 304) or answer.status < 200:
         return answer
     if answer.header("transfer-encoding") == "chunked":
+        body = bytearray()
         while True:
             await peer._until(lambda: b"\r\n" in peer.received, "a chunk's header")
             size = int(peer._take(peer.received.index(b"\r\n") + 2), 16)
             await peer._until(lambda size=size: len(peer.received) >= size + 2, "a chunk")
-            answer.body += peer._take(size + 2)[:-2]
+            body += peer._take(size + 2)[:-2]
             if not size:
+                answer.body = bytes(body)
                 return answer
     elif length is not None:
         await peer._until(lambda: len(peer.received) >= int(length), "a body")

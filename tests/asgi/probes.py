@@ -48,7 +48,7 @@ async def the_scope(kit: AppKit) -> None:
 async def lifespan(kit: AppKit) -> None:
     await the_scope(kit)
     await kit.end_sites()
-    assert "shut down" in kit.server.names
+    await kit.server.wait("shut down")
 
 
 @scenario()

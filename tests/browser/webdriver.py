@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import subprocess
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,6 +103,30 @@ class Browser:
     def console(self) -> list[str]:
         """Return what the browser has complained of."""
         return [entry["message"] for entry in self._ask("POST", f"{self._session}/se/log", {"type": "browser"})]
+
+    def new_window(self) -> str:
+        """Open another window, as one of another person, and return its handle."""
+        return str(self._ask("POST", f"{self._session}/window/new", {"type": "window"})["handle"])
+
+    def windows(self) -> list[str]:
+        """Return the handles of all windows."""
+        return list(self._ask("GET", f"{self._session}/window/handles"))
+
+    def switch_to(self, handle: str) -> None:
+        """Let everything that follows be about another window."""
+        self._ask("POST", f"{self._session}/window", {"handle": handle})
+
+    def close_window(self) -> None:
+        """Close the window."""
+        self._ask("DELETE", f"{self._session}/window")
+
+    def command(self, name: str, **parameters: object) -> None:
+        """Give a command of Chromium's DevTools protocol, which is for this window only."""
+        self._ask("POST", f"{self._session}/goog/cdp/execute", {"cmd": name, "params": parameters})
+
+    def screenshot(self) -> bytes:
+        """Return what the window shows, as PNG."""
+        return b64decode(self._ask("GET", f"{self._session}/screenshot"))
 
     def quit(self) -> None:
         """End the session and the browser."""

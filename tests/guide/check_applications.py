@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from tests.guide.peer import Peer, check
 
-
 # First steps
-
-
-@check("first-steps", "echo#2")
-def programme(peer: Peer) -> None:
-    with peer.connect("/") as talk:
-        assert talk.ask("hello") == "hello"
 
 
 @check("first-steps", "starts")
@@ -41,6 +34,21 @@ def order(peer: Peer) -> None:
         assert talk.receive() == "the lobby"
     with peer.connect("/rooms/garden") as talk:
         assert talk.receive() == "the room garden"
+
+
+@check("routing", "only_one", "unfilled", logs="missing a required argument: 'needed'")
+def by_name(peer: Peer) -> None:
+    with peer.connect("/shelves/1/books/2") as talk:
+        assert talk.receive() == "2"
+    with peer.connect("/unfilled") as talk:
+        assert talk.closed() == 1011
+
+
+@check("routing", "even")
+def fields(peer: Peer) -> None:
+    with peer.connect("/even/8") as talk:
+        assert talk.receive() == "half of it is 4"
+    assert (peer.refused("/even/7"), peer.refused("/even/x")) == (403, 403)
 
 
 @check("routing", "calendar")
@@ -168,6 +176,41 @@ def codes(peer: Peer) -> None:
 def twice(peer: Peer) -> None:
     with peer.connect("/twice") as talk:
         assert talk.closed() == 4000
+
+
+@check("websocket", "mistakes")
+def mistakes(peer: Peer) -> None:
+    with peer.connect("/mistakes") as talk:
+        assert talk.receive() == "now it is accepted"
+        for code in (403, 999, 1005, 1006, 2999, 5000):
+            assert str(talk.receive()).startswith(f"the close code {code} cannot be sent")
+        assert str(talk.receive()).startswith("reject() ")
+        assert talk.closed() == 1012
+
+
+@check("websocket", "unclosed", "closed_inside")
+def endings(peer: Peer) -> None:
+    with peer.connect("/unclosed") as talk:
+        assert talk.receive() == "hello"
+        assert talk.closed() == 1000
+    with peer.connect("/closed-inside") as talk:
+        assert talk.closed() == 4242
+
+
+@check("websocket", "accepts_twice", logs="AssertionError")
+def accepting_twice(peer: Peer) -> None:
+    with peer.connect("/accepts-twice") as talk:
+        assert talk.closed() == 1011
+
+
+@check("websocket", "too_early", logs="AssertionError")
+def before_accepting(peer: Peer) -> None:
+    assert peer.refused("/too-early") == 403
+
+
+@check("websocket", "nothing", logs="has neither accepted nor rejected the connection")
+def never_accepted(peer: Peer) -> None:
+    assert peer.refused("/nothing") == 500
 
 
 @check("websocket", "private", "naive")

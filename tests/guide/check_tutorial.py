@@ -16,6 +16,7 @@ def echo_once(peer: Peer) -> None:
 
 @check("tutorial", "echo#2")
 @check("README", "echo")
+@check("migrating-bocadillo", "echo")
 def echo_all(peer: Peer) -> None:
     with peer.connect("/echo") as talk:
         for text in ("hello", "", "grüße"):
@@ -83,3 +84,17 @@ def page(peer: Peer) -> None:
         ann.send_json(["nonsense"])
         assert ann.closed() == 1008
         assert ann.reason == "a message is expected"
+
+
+@check("migrating-bocadillo", "hello")
+def api_key(peer: Peer) -> None:
+    assert peer.refused("/hello") == 403
+    with peer.connect("/hello", api_key="s3kr3t") as talk:
+        assert talk.receive() == "hello"
+        assert talk.closed() == 1000
+
+
+@check("migrating-bocadillo", "ping_pong")
+def older(peer: Peer) -> None:
+    with peer.connect("/ping-pong") as talk:
+        assert talk.ask_json({"type": "ping"}) == {"type": "pong"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
+import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -54,13 +55,12 @@ class Talk:
 
     def closed(self) -> int:
         """Wait for the close frame of the server, without any message before it, and return its code."""
-        try:
-            message = self.receive()
-        except ConnectionClosed as exc:
-            assert exc.rcvd is not None, "the connection was lost without a close frame"
-            self.reason = exc.rcvd.reason
-            return exc.rcvd.code
-        raise AssertionError(f"a message instead of a close frame: {message!r}")
+        with pytest.raises(ConnectionClosed) as closed:
+            self.receive()
+        received = closed.value.rcvd
+        assert received is not None, "the connection was lost without a close frame"
+        self.reason = received.reason
+        return received.code
 
     def drop(self) -> None:
         """Be gone without a word."""
@@ -96,11 +96,9 @@ class Peer:
 
     def refused(self, path: str, **headers: str) -> int:
         """Try to connect, and return the HTTP status with which that was refused."""
-        try:
-            self.connect(path, **headers).close()
-        except InvalidStatus as exc:
-            return exc.response.status_code
-        raise AssertionError(f"{path} was accepted")
+        with pytest.raises(InvalidStatus) as refused:
+            self.connect(path, **headers)
+        return refused.value.response.status_code
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.request("GET", path, headers=_fields(headers))
@@ -128,8 +126,10 @@ class Check:
 
 CHECKS: dict[tuple[str, str], Check] = {}
 
+_Driver: TypeAlias = Callable[[Peer], None]
 
-def check(page: str, *views: str, logs: str | None = None) -> Callable[[Callable[[Peer], None]], Callable[[Peer], None]]:
+
+def check(page: str, *views: str, logs: str | None = None) -> Callable[[_Driver], _Driver]:
     """Return a decorator for what views of a page have to do.
 
     Args:
@@ -138,7 +138,7 @@ def check(page: str, *views: str, logs: str | None = None) -> Callable[[Callable
         logs: what has to stand in the log of errors.
     """
 
-    def register(function: Callable[[Peer], None]) -> Callable[[Peer], None]:
+    def register(function: _Driver) -> _Driver:
         for view in views:
             assert (page, view) not in CHECKS, f"two checks for {view} of {page}"
             CHECKS[page, view] = Check(function, logs)

@@ -35,10 +35,8 @@ from autobahnlike.app.providers import STORE
 from autobahnlike.app.routing import Mount
 from autobahnlike.app.settings import settings
 from tests.fragments import listen_to_logs
-from tests.guide import check_applications, check_tutorial
-from tests.guide.peer import CHECKS, Check, Peer
-
-assert check_applications, check_tutorial
+from tests.guide.checks import CHECKS
+from tests.guide.peer import Check, Peer
 
 PATIENCE = 30.0
 ROOT = Path(__file__).parents[2]
@@ -82,19 +80,22 @@ class Loop:
 
 
 class Page:
-    """One page: its directory, and how often a view of some name was shown."""
+    """One page: its directory, and which checks its views have used."""
 
     def __init__(self, name: str, directory: Path) -> None:
+        directory.mkdir()
         self.name = name
         self.directory = directory
-        self.shown: Counter[str] = Counter()
+        self.used: list[str] = []
+        self._shown: Counter[str] = Counter()
 
     def checks(self, names: list[str]) -> list[Check]:
         """Return the checks for views that a block shows."""
         found = []
         for name in dict.fromkeys(names):
-            self.shown[name] += 1
-            key = name if self.shown[name] == 1 else f"{name}#{self.shown[name]}"
+            self._shown[name] += 1
+            key = name if self._shown[name] == 1 else f"{name}#{self._shown[name]}"
+            self.used.append(key)
             assert (self.name, key) in CHECKS, f"no check for the view {key!r} of the page {self.name!r}"
             found.append(CHECKS[self.name, key])
         return found
@@ -127,13 +128,9 @@ def execute(block: dict[str, Any], path: Path | None) -> tuple[dict[str, Any], A
 
 def application_of(names: dict[str, Any], given: App | None) -> Any:
     """Return the application that a block makes or adds to; None if it does neither."""
-    for name in ("app", "api", "application"):
-        found = names.get(name)
-        if isinstance(found, App):
-            return found if found.router.routes or found is not given else None
-        if callable(found):
-            return found
-    return None
+    found = [names[name] for name in ("app", "api") if callable(names.get(name))]
+    # The one that it was given counts if it has added to it.
+    return next((each for each in found if each is not given or given.router.routes), None)
 
 
 def routes_of(app: Any) -> list[str]:
@@ -215,20 +212,20 @@ def main(name: str) -> None:
         pages: dict[str, Page] = {}
         with tempfile.TemporaryDirectory() as directory:
             for block in blocks:
-                here = Path(directory, block["page"])
-                here.mkdir(exist_ok=True)
-                page = pages.setdefault(block["page"], Page(block["page"], here))
-                sys.path.insert(0, str(here))
+                name = block["page"]
+                page = pages[name] = pages.get(name) or Page(name, Path(directory, name))
+                here = str(page.directory)
+                sys.path.insert(0, here)
                 logged.clear()
                 try:
                     problems.append(await exercise(loop, page, block, logged))
                 except Exception:
                     problems.append("\n".join([traceback.format_exc(), *logged]))
                 finally:
-                    sys.path.remove(str(here))
+                    sys.path.remove(here)
             os.chdir(ROOT)
-        used = {(page.name, f"{view}#{n}" if n > 1 else view) for page in pages.values() for view, most in page.shown.items() for n in range(1, most + 1)}
-        json.dump({"problems": problems, "used": sorted(map(list, used))}, output)
+        used = [(page.name, view) for page in pages.values() for view in page.used]
+        json.dump({"problems": problems, "used": used}, output)
         output.flush()
 
     loop.run(run_all)

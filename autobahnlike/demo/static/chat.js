@@ -17,7 +17,7 @@ let socket = null, timer = null, wait = SHORTEST_WAIT;
 let room = null, you = null, newest = 0;
 let unconfirmed = [];
 let people = new Map();
-let atEnd = true;
+let atEnd = true, layout = "";
 
 const isOpen = () => socket.readyState === WebSocket.OPEN && you !== null;
 const send = (message) => socket.send(JSON.stringify(message));
@@ -40,7 +40,7 @@ function connect() {
     const delay = wait * (0.5 + Math.random() / 2);
     wait = Math.min(wait * 2, LONGEST_WAIT);
     const why = event.reason ? event.reason : "no connection";
-    show("closed", `${why[0].toUpperCase()}${why.slice(1)}, next try in ${Math.ceil(delay / 1000)} s`);
+    show("closed", `${why[0].toUpperCase()}${why.slice(1)}, retry in ${Math.ceil(delay / 1000)} s`);
     timer = setTimeout(connect, delay);
   };
 }
@@ -121,12 +121,12 @@ function make(tag, className, content) {
 const hue = (id) => parseInt(id.slice(0, 6), 16) % 360;
 
 // Who came later under a name that is in use is told apart by a part of the identity.
-function displayName(id, name) {
+function markOf(id, name) {
   for (const [other, otherName] of people) {
     if (other === id) break;
-    if (otherName === name) return `${name} #${id.slice(0, 3)}`;
+    if (otherName === name) return `#${id.slice(0, 3)}`;
   }
-  return name;
+  return "";
 }
 
 function add(message) {
@@ -135,7 +135,7 @@ function add(message) {
   const isOwn = message.from === you;
   if (isOwn) confirm(message.text);
   const item = document.createElement("li"), last = messages.lastElementChild;
-  const name = displayName(message.from, message.user);
+  const name = `${message.user} ${markOf(message.from, message.user)}`.trim();
   item.dataset.from = message.from;
   item.dataset.name = name;
   item.classList.toggle("own", isOwn);
@@ -150,7 +150,16 @@ function add(message) {
   item.append(make("div", "by", isOwn ? "You" : name), body);
   messages.append(item);
   while (messages.childElementCount > SHOWN_MESSAGES) messages.firstElementChild.remove();
-  if (atEnd || isOwn) talk.scrollTop = talk.scrollHeight;
+  if (isOwn) atEnd = true;
+  follow();
+}
+
+// Who reads the last message goes on seeing the last one, also when the keyboard of a phone takes half of the height.
+// What scrolls because the layout has changed was not scrolled by somebody.
+const sizes = () => `${talk.scrollHeight} ${talk.clientHeight}`;
+function follow() {
+  layout = sizes();
+  if (atEnd) talk.scrollTop = talk.scrollHeight;
 }
 
 function showPeople(list) {
@@ -162,7 +171,9 @@ function showPeople(list) {
     item.style.setProperty("--hue", hue(id));
     item.dataset.initial = [...name][0].toUpperCase();
     item.title = name;
-    item.append(make("span", "", displayName(id, name)));
+    item.append(make("span", "", name));
+    const mark = markOf(id, name);
+    if (mark) item.append(make("small", "", mark));
     return item;
   }));
 }
@@ -192,7 +203,9 @@ user.addEventListener("keydown", (event) => {
 addEventListener("online", connectNow);
 addEventListener("offline", () => socket.close());
 document.addEventListener("visibilitychange", () => { if (!document.hidden) connectNow(); });
-// The last message stays in sight, also when the keyboard of a phone takes half of the height.
-talk.addEventListener("scroll", () => { atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 60; });
-new ResizeObserver(() => { if (atEnd) talk.scrollTop = talk.scrollHeight; }).observe(talk);
+talk.addEventListener("scroll", () => {
+  if (layout !== sizes()) follow();
+  else atEnd = talk.scrollHeight - talk.scrollTop - talk.clientHeight < 60;
+});
+new ResizeObserver(follow).observe(talk);
 connect();

@@ -164,7 +164,9 @@ async def compare(names: list[str], folder: Path, python: Path, show: bool) -> i
 def main() -> int:
     """Run; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.hosting.bocadillo", description=__doc__.split("\n")[0])
-    parser.add_argument("--environment", type=Path, help="where Bocadillo is installed, or is to be (otherwise nowhere)")
+    parser.add_argument(
+        "--environment", type=Path, help="where Bocadillo is installed, or is to be (otherwise nowhere)"
+    )
     parser.add_argument("--only", default="", help="play only scenarios whose name has this in it")
     parser.add_argument("--show", action="store_true", help="print what is seen with Bocadillo, too")
     arguments = parser.parse_args()

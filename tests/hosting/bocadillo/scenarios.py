@@ -89,7 +89,24 @@ say("item_manual_invalid", "BO-12", "/item_manual/foo")
 for kind, values in {
     "int": ["1", "1.5", "1e3", "-7", "%34%32", "+5", "0x10", "1_000", "%201%20", "foo", "%20", "1e400", "nan", "007"],
     "float": ["1.5", "1", "-2e3", "inf", "nan", "1e400", "foo", ".5", "1_0"],
-    "bool": ["true", "True", "TRUE", "on", "1", "false", "off", "0", "OFF", "yes", "no", "2", "foo", "null", "none", "t"],
+    "bool": [
+        "true",
+        "True",
+        "TRUE",
+        "on",
+        "1",
+        "false",
+        "off",
+        "0",
+        "OFF",
+        "yes",
+        "no",
+        "2",
+        "foo",
+        "null",
+        "none",
+        "t",
+    ],
     "str": ["abc", "%20", "1"],
     "decimal": ["1.50", "1e3", "foo", "NaN", "-0", "Infinity"],
     "datetime": [
@@ -353,7 +370,8 @@ def fetch(name: str, rows: str, target: str, method: str = "GET", body: bytes = 
     async def play(world: World) -> None:
         status, fields, content = await world.http(target, method, body=body)
         kept = [f"{field}: {fields[field]}" for field in ("content-type", "location") if field in fields]
-        world.seen += [f"HTTP {status}", *kept, *content.decode().replace(f"{world.host}:{world.port}", "HOST").split("\n")]
+        lines = [f"HTTP {status}", *kept, *content.decode().split("\n")]
+        world.seen += [line.replace(f"{world.host}:{world.port}", "HOST") for line in lines]
 
     assert name not in SCENARIOS
     SCENARIOS[name] = (rows, play)

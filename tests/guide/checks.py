@@ -1,0 +1,8 @@
+"""All checks: importing the modules registers them."""
+
+from __future__ import annotations
+
+from tests.guide import check_applications, check_tutorial
+from tests.guide.peer import CHECKS
+
+__all__ = ("CHECKS", "check_applications", "check_tutorial")
