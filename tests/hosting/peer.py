@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.wire.helpers import BINARY, CLOSE, KEY, MASK, PING, PONG, TEXT, Frame, frame, parse_frames
 
-__all__ = ("World", "WirePeer")
+__all__ = ("WirePeer", "World")
 
 # Nothing here takes a second; this is for a machine that is busy with something else.
 PATIENCE = 15.0

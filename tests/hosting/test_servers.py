@@ -17,7 +17,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(function: Scenario) -> Scenario:
-    SCENARIOS[function.__name__] = function  # type: ignore[attr-defined]
+    SCENARIOS[function.__name__] = function
     return function
 
 
@@ -136,7 +136,6 @@ async def find_out(world: World, what: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while not found:
             found = [line for line in json.loads((await world.http("/journal"))[2]) if line.startswith(what)]
-            await asyncio.sleep(0.002)
     world.seen += found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-import socketio
+import socketio  # type: ignore[import-untyped]
 from websockets.asyncio.client import connect
 
 from tests.hosting.peer import PATIENCE, World

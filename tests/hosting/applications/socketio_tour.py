@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import socketio
+import socketio  # type: ignore[import-untyped]
 
 from autobahnlike.app import App, Request, Response, WebSocket
 
@@ -10,15 +10,15 @@ from autobahnlike.app import App, Request, Response, WebSocket
 def _make_server() -> socketio.AsyncServer:
     server = socketio.AsyncServer(async_mode="asgi")
 
-    @server.event
     async def connect(sid: str, environ: dict[str, Any], auth: Any) -> None:
         await server.emit("welcome", {"path": environ["PATH_INFO"]}, to=sid)
 
-    @server.event
     async def ask(sid: str, data: Any) -> Any:
         await server.emit("asked", data)
         return ["answer", data]
 
+    server.on("connect", connect)
+    server.on("ask", ask)
     return server
 
 

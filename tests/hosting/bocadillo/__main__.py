@@ -71,10 +71,15 @@ def write_applications(folder: Path, python: Path) -> None:
     shutil.copytree(where.stdout.strip(), folder / "ours" / "typesystem")
 
 
+def _end_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")[-5000:]
+
+
 @contextlib.asynccontextmanager
 async def serving(python: Path, folder: Path, loop: str) -> AsyncIterator[str]:
     """A server of the application in a folder, and its URL."""
-    log = (folder / f"{loop}.log").open("w")
+    path = folder / f"{loop}.log"
+    log = path.open("wb")
     process = await asyncio.create_subprocess_exec(
         python,
         *("-m", "tests.hosting.bocadillo.observer", "hosted", loop),
@@ -87,8 +92,7 @@ async def serving(python: Path, folder: Path, loop: str) -> AsyncIterator[str]:
         assert process.stdout is not None
         line = (await process.stdout.readline()).decode()
         if not line.startswith("Listening on "):
-            log.flush()
-            raise Failed(f"{folder.name} on {loop} does not start:\n{Path(log.name).read_text()}")
+            raise Failed(f"{folder.name} on {loop} does not start:\n{_end_of(path)}")
         yield line.split(" ")[2]
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -101,7 +105,7 @@ async def serving(python: Path, folder: Path, loop: str) -> AsyncIterator[str]:
             status = await process.wait()
         log.close()
     if status:
-        raise Failed(f"{folder.name} on {loop} ended with status {status}:\n{Path(log.name).read_text()[-5000:]}")
+        raise Failed(f"{folder.name} on {loop} ended with status {status}:\n{_end_of(path)}")
 
 
 async def play(url: str, name: str) -> list[str]:
@@ -110,8 +114,9 @@ async def play(url: str, name: str) -> list[str]:
     try:
         await SCENARIOS[name][1](world)
         async with asyncio.timeout(PATIENCE):
+            # As long as a view is running, which only the server knows.
             while (answer := await world.http("/seen"))[0] != 200:
-                await asyncio.sleep(0.002)
+                pass
     except (TimeoutError, ConnectionError) as error:
         return [*world.seen, f"the view does not end: {type(error).__name__} {error}"]
     finally:

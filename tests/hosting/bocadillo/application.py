@@ -11,8 +11,19 @@ from typing import Any
 
 from typesystem import Integer  # type: ignore[import-not-found]
 
-from autobahnlike.app import App, Request, Response, Router, Templates, WebSocket, WebSocketDisconnect
-from autobahnlike.app import configure, create_client, provider, useprovider
+from autobahnlike.app import (
+    App,
+    Request,
+    Response,
+    Router,
+    Templates,
+    WebSocket,
+    WebSocketDisconnect,
+    configure,
+    create_client,
+    provider,
+    useprovider,
+)
 from tests.hosting.bocadillo.observer import note
 
 app = App()

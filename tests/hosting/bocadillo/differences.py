@@ -79,7 +79,7 @@ _differ(
         "router_prefix_invalid",
         *(f"conversions {kind} {value}" for kind, values in _INVALID.items() for value in values),
     ],
-    "parameters are converted before the connection is accepted: HTTP 403, instead of the close code 403, which is none",
+    "parameters are converted before the connection is accepted: HTTP 403, and not the close code 403, which is none",
     "HTTP 403",
 )
 _differ(

@@ -18,7 +18,7 @@ SCENARIOS: dict[str, tuple[str, Scenario]] = {}
 
 def scenario(rows: str) -> Callable[[Scenario], Scenario]:
     def register(function: Scenario) -> Scenario:
-        SCENARIOS[function.__name__] = (rows, function)  # type: ignore[attr-defined]
+        SCENARIOS[function.__name__] = (rows, function)
         return function
 
     return register
