@@ -12,8 +12,8 @@ from typing import Any
 
 import txaio.aio
 
-from autobahnlike.asyncio.util import address2str
-from autobahnlike.websocket.direct import IS_AVAILABLE
+from autobahnlike.asyncio.util import address_text
+from autobahnlike.websocket.direct import IS_AVAILABLE, names
 from autobahnlike.websocket.session import Batch
 
 __all__ = ("PLAIN_TRANSPORTS", "AsyncioLink", "AsyncioLoop")
@@ -37,6 +37,16 @@ def _may_double(descriptor: int) -> bool:
 
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return most == resource.RLIM_INFINITY or descriptor < most // 2
+
+
+def _names_of(transport: asyncio.Transport, is_secure: bool) -> tuple[Any, Any]:
+    """Return the addresses of the other end and of this one, as transports give them."""
+    if IS_AVAILABLE and not is_secure and type(transport).__module__ == "uvloop.loop":
+        # uvloop makes two sockets to tell, which is a thirtieth of the opening handshake.
+        found = names(transport.get_extra_info("socket").fileno())
+        if found is not None:
+            return found
+    return transport.get_extra_info("peername"), transport.get_extra_info("sockname")
 
 
 class AsyncioLoop:
@@ -113,9 +123,19 @@ class AsyncioLink:
         self._readable: Callable[[], Any] | None = None
         transport.set_write_buffer_limits(high=high_water)
         self.queued: Callable[[], int] = transport.get_write_buffer_size
-        self.peer = address2str(transport, "peername")
-        self.own = address2str(transport, "sockname")
         self.is_secure = transport.get_extra_info("sslcontext") is not None
+        # Nobody can tell any more when the connection is gone. They are hardly ever asked for, so not written out.
+        self._peername, self._sockname = _names_of(transport, self.is_secure)
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end."""
+        return address_text(self._peername)
+
+    @property
+    def own(self) -> str:
+        """The same for this end."""
+        return address_text(self._sockname)
 
     @property
     def buffered(self) -> int:
@@ -146,7 +166,8 @@ class AsyncioLink:
         return self._fd
 
     def lost(self) -> None:
-        """The connection is gone: give our descriptor back."""
+        """The connection is gone: give our descriptor back, and let go of what refers back."""
+        self._protocol = None
         if self._loop is not None:
             self._stop_reading()
             os.close(self._fd)

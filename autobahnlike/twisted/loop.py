@@ -134,9 +134,20 @@ class TwistedLink:
         self._unchecked = 0
         self._paused = False
         self._finishing = False
-        self.peer = address2str(transport.getPeer())
-        self.own = address2str(transport.getHost())
+        # Nobody can tell any more when the connection is gone. They are hardly ever asked for, so not written out.
+        self._peer_address = transport.getPeer()
+        self._own_address = transport.getHost()
         self.is_secure = bool(ISSLTransport.providedBy(transport))
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end."""
+        return address2str(self._peer_address)
+
+    @property
+    def own(self) -> str:
+        """The same for this end."""
+        return address2str(self._own_address)
 
     @property
     def buffered(self) -> int:
@@ -207,7 +218,8 @@ class TwistedLink:
         return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
 
     def lost(self) -> None:
-        """The connection is gone: let the transport be as it was, and free of us."""
+        """The connection is gone: let the transport be as it was, and free of us, and let go of what refers back."""
+        self._protocol = None
         if self._readable is not None:
             self._readable = None
             del self._transport.doRead
@@ -266,6 +278,9 @@ class TwistedLink:
         if self._readable is not None and transport.connected and not transport.disconnecting:
             self._read_on_asyncio()
 
+    def _session(self) -> Session | None:
+        return None if self._protocol is None else self._protocol._session
+
     def _register(self) -> bool:
         try:
             self._transport.registerProducer(self, True)
@@ -283,7 +298,7 @@ class TwistedLink:
     def pauseProducing(self) -> None:
         """The transport has enough."""
         self._paused = True
-        session: Session | None = self._protocol._session
+        session = self._session()
         if session is not None:
             session.writing_paused()
 
@@ -295,7 +310,7 @@ class TwistedLink:
         self._unregister()
         if self._finishing:
             self._transport.loseWriteConnection()
-        session: Session | None = self._protocol._session
+        session = self._session()
         if session is not None:
             session.writing_resumed()
 

@@ -10,13 +10,32 @@ system calls themselves. What they do is the same.
 from __future__ import annotations
 
 import os
+import socket
 
-__all__ = ("IS_AVAILABLE", "receive", "receive_into", "send")
+__all__ = ("IS_AVAILABLE", "names", "receive", "receive_into", "send")
 
 IS_AVAILABLE = hasattr(os, "readv") and hasattr(os, "writev")
 
 # No more than this is handed over at once; systems allow 1024, and POSIX guarantees 16.
 _MOST_CHUNKS = 16
+
+
+def names(fd: int) -> tuple[tuple[str, int], tuple[str, int]] | None:
+    """Return the addresses of a socket, as (host, port).
+
+    Args:
+        fd: its file descriptor.
+
+    Returns:
+        That of the other end and that of this one; None if they are no IPv4 addresses, or one is not known.
+    """
+    sock = socket.socket(fileno=fd)
+    try:
+        return (sock.getpeername(), sock.getsockname()) if sock.family == socket.AF_INET else None
+    except OSError:
+        return None
+    finally:
+        sock.detach()
 
 
 def receive(fd: int, limit: int) -> bytes | None:

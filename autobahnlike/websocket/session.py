@@ -96,7 +96,16 @@ class Session:
         self.loop = loop
         self.options = options
         self._now = loop.now
-        self.connection = self._make_connection()
+        self.connection = Connection(
+            self,
+            options,
+            is_server=self.is_server,
+            now=self._now(),
+            is_secure=link.is_secure,
+            external_port=self._external_port(),
+        )
+        # On a server, the request that the application is deciding about
+        self._opening: Opening | None = None
         self._fd = -1
         self._cold_for = _WARM_UP
         self._batch = loop.batch
@@ -119,15 +128,9 @@ class Session:
         self._lost = False
         self._traffic: TrafficStats | None = None
 
-    def _make_connection(self, external_port: int | None = None) -> Connection:
-        return Connection(
-            self,
-            self.options,
-            is_server=self.is_server,
-            now=self._now(),
-            is_secure=self.link.is_secure,
-            external_port=external_port,
-        )
+    def _external_port(self) -> int | None:
+        """On a server, the port that a Host header has to name, if it names one; None for any."""
+        return None
 
     def start(self) -> None:
         """The transport is connected: the time for the opening handshake runs."""
