@@ -4,13 +4,12 @@ It saves what a transport does around the system call, which for a small message
 platform cannot do it (``IS_AVAILABLE``), the edges leave it to their transports.
 
 This is the second of the two modules that are written twice: here with what ``os`` has, in ``direct.pyx`` with the
-system calls themselves. What they do is the same.
+system calls themselves. What they do is the same, but for ``names``: ``os`` has nothing that tells.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 
 __all__ = ("IS_AVAILABLE", "names", "receive", "receive_into", "send")
 
@@ -27,15 +26,10 @@ def names(fd: int) -> tuple[tuple[str, int], tuple[str, int]] | None:
         fd: its file descriptor.
 
     Returns:
-        That of the other end and that of this one; None if they are no IPv4 addresses, or one is not known.
+        That of the other end and that of this one; None if they are no IPv4 addresses, or cannot be told here: the
+        transport knows.
     """
-    sock = socket.socket(fileno=fd)
-    try:
-        return (sock.getpeername(), sock.getsockname()) if sock.family == socket.AF_INET else None
-    except OSError:
-        return None
-    finally:
-        sock.detach()
+    return None
 
 
 def receive(fd: int, limit: int) -> bytes | None:

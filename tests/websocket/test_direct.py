@@ -110,9 +110,11 @@ def test_it_is_available(direct: Any) -> None:
 class TestNames:
     def test_of_both_ends(self, direct: Any, ends: Ends) -> None:
         near, far = ends
-        assert direct.names(near.fileno()) == (near.getpeername(), near.getsockname())
-        assert direct.names(far.fileno()) == (near.getsockname(), near.getpeername())
-        assert near.getsockname() == far.getpeername()
+        names = near.getpeername(), near.getsockname()
+        # Python has no such calls.
+        told = direct is not BOTH["Python"]
+        assert direct.names(near.fileno()) == (names if told else None)
+        assert direct.names(far.fileno()) == (names[::-1] if told else None)
 
     def test_of_a_peer_that_is_gone(self, direct: Any, ends: Ends) -> None:
         near, far = ends
