@@ -13,7 +13,7 @@ from typing import Any
 import txaio.aio
 
 from autobahnlike.asyncio.util import address_text
-from autobahnlike.websocket.direct import IS_AVAILABLE, names
+from autobahnlike.websocket.direct import IS_AVAILABLE
 from autobahnlike.websocket.session import Batch
 
 __all__ = ("PLAIN_TRANSPORTS", "AsyncioLink", "AsyncioLoop")
@@ -37,16 +37,6 @@ def _may_double(descriptor: int) -> bool:
 
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return most == resource.RLIM_INFINITY or descriptor < most // 2
-
-
-def _names_of(transport: asyncio.Transport, is_secure: bool) -> tuple[Any, Any]:
-    """Return the addresses of the other end and of this one, as transports give them."""
-    if IS_AVAILABLE and not is_secure and type(transport).__module__ == "uvloop.loop":
-        # uvloop makes two sockets to tell, which is a thirtieth of the opening handshake.
-        found = names(transport.get_extra_info("socket").fileno())
-        if found is not None:
-            return found
-    return transport.get_extra_info("peername"), transport.get_extra_info("sockname")
 
 
 class AsyncioLoop:
@@ -125,7 +115,8 @@ class AsyncioLink:
         self.queued: Callable[[], int] = transport.get_write_buffer_size
         self.is_secure = transport.get_extra_info("sslcontext") is not None
         # Nobody can tell any more when the connection is gone. They are hardly ever asked for, so not written out.
-        self._peername, self._sockname = _names_of(transport, self.is_secure)
+        self._peername = transport.get_extra_info("peername")
+        self._sockname = transport.get_extra_info("sockname")
 
     @property
     def peer(self) -> str:

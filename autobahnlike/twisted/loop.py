@@ -128,6 +128,14 @@ class TwistedLink:
     def __init__(self, transport: Any, protocol: Any, high_water: int) -> None:
         self._transport = transport
         self._protocol = protocol
+        kind = type(transport)
+        # Whether it does nothing but what TCP connections of Twisted's own reactors do by default: no Unix sockets,
+        # which take descriptors too, and nothing that wraps a transport.
+        self._is_plain = (
+            issubclass(kind, Connection)
+            and kind.doRead is Connection.doRead
+            and kind.writeSomeData is Connection.writeSomeData
+        )
         # What reads from the socket instead of the transport
         self._readable: Callable[[], Any] | None = None
         self._high_water = high_water
@@ -157,17 +165,12 @@ class TwistedLink:
     def go_direct(self, readable: Callable[[], Any]) -> int:
         """Stand in for the transport's ``doRead``, which is what the reactor calls (``IReadDescriptor``).
 
-        The transport stays registered, paused and resumed, and closed, as Twisted does it. Only what TCP connections of
-        Twisted's own reactors do by default can be stood in for: not TLS, not Unix sockets, which take descriptors too,
-        and nothing that wraps a transport.
+        The transport stays registered, paused and resumed, and closed, as Twisted does it.
         """
         transport: Any = self._transport
-        kind = type(transport)
         if (
             not IS_AVAILABLE
-            or not issubclass(kind, Connection)
-            or kind.doRead is not Connection.doRead
-            or kind.writeSomeData is not Connection.writeSomeData
+            or not self._is_plain
             or transport.TLS
             or transport.disconnecting
             or transport.protocol is not self._protocol
@@ -235,6 +238,10 @@ class TwistedLink:
     def write(self, chunks: list[bytes | bytearray | memoryview]) -> None:
         """Write, and find out whether the transport can take more."""
         size = sum(map(len, chunks))
+        if self._is_plain and size <= self._high_water and not self._transport.TLS and not self.queued():
+            chunks, size = self._write_now(chunks, size)
+            if not size:
+                return
         self._unchecked += size
         check = self._unchecked > self._high_water and not self._paused and self._register()
         if len(chunks) == 1 or size <= self._high_water:
@@ -243,6 +250,21 @@ class TwistedLink:
             self._transport.writeSequence([bytes(chunk) for chunk in chunks])
         if check and not self._paused:
             self._unregister()
+
+    def _write_now(
+        self, chunks: list[bytes | bytearray | memoryview], size: int
+    ) -> tuple[list[bytes | bytearray | memoryview], int]:
+        """Write what the socket takes, and return what is left, and how many bytes these are.
+
+        To have the transport keep it until the reactor says that the socket takes something, which it does, is three
+        system calls and a turn of the reactor more.
+        """
+        data = b"".join(chunks)
+        sent = self._transport.writeSomeData(data)
+        # What is wrong otherwise, the transport will find as well.
+        if isinstance(sent, int) and sent > 0:
+            return [data[sent:]], size - sent
+        return [data], size
 
     def finish(self) -> None:
         """Half-close plain TCP; TLS has no such thing."""

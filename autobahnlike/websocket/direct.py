@@ -4,32 +4,19 @@ It saves what a transport does around the system call, which for a small message
 platform cannot do it (``IS_AVAILABLE``), the edges leave it to their transports.
 
 This is the second of the two modules that are written twice: here with what ``os`` has, in ``direct.pyx`` with the
-system calls themselves. What they do is the same, but for ``names``: ``os`` has nothing that tells.
+system calls themselves. What they do is the same.
 """
 
 from __future__ import annotations
 
 import os
 
-__all__ = ("IS_AVAILABLE", "names", "receive", "receive_into", "send")
+__all__ = ("IS_AVAILABLE", "receive", "receive_into", "send")
 
 IS_AVAILABLE = hasattr(os, "readv") and hasattr(os, "writev")
 
 # No more than this is handed over at once; systems allow 1024, and POSIX guarantees 16.
 _MOST_CHUNKS = 16
-
-
-def names(fd: int) -> tuple[tuple[str, int], tuple[str, int]] | None:
-    """Return the addresses of a socket, as (host, port).
-
-    Args:
-        fd: its file descriptor.
-
-    Returns:
-        That of the other end and that of this one; None if they are no IPv4 addresses, or cannot be told here: the
-        transport knows.
-    """
-    return None
 
 
 def receive(fd: int, limit: int) -> bytes | None:

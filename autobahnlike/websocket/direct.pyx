@@ -14,22 +14,6 @@ cdef extern from "Python.h":
 cdef extern from "<sys/types.h>" nogil:
     ctypedef Py_ssize_t ssize_t
 
-cdef extern from "<arpa/inet.h>" nogil:
-    ctypedef unsigned int socklen_t
-    enum:
-        AF_INET
-        INET_ADDRSTRLEN
-    struct in_addr:
-        pass
-    struct sockaddr:
-        pass
-    struct sockaddr_in:
-        unsigned short sin_family
-        unsigned short sin_port
-        in_addr sin_addr
-    const char *inet_ntop(int family, const void *address, char *to, socklen_t size)
-    unsigned short ntohs(unsigned short number)
-
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
         void *iov_base
@@ -40,8 +24,6 @@ cdef extern from "<sys/socket.h>" nogil:
         iovec *msg_iov
         size_t msg_iovlen
 
-    int getpeername(int fd, sockaddr *name, socklen_t *size)
-    int getsockname(int fd, sockaddr *name, socklen_t *size)
     ssize_t recv(int fd, void *to, size_t size, int flags)
     ssize_t c_send "send" (int fd, const void *data, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
@@ -66,7 +48,7 @@ cdef enum:
     # What is read into the stack, and copied to bytes of the right size: up to here that is cheaper than to shrink them.
     SMALL = 16384
 
-__all__ = ("IS_AVAILABLE", "names", "receive", "receive_into", "send")
+__all__ = ("IS_AVAILABLE", "receive", "receive_into", "send")
 
 IS_AVAILABLE = True
 
@@ -87,24 +69,6 @@ cdef ssize_t receive_to(int fd, void *to, size_t size) except -2:
         count = recv(fd, to, size, MSG_DONTWAIT)
         if count >= 0 or not waits(count):
             return count
-
-
-cdef tuple host_and_port(const sockaddr_in *name):
-    cdef char host[INET_ADDRSTRLEN]
-    inet_ntop(AF_INET, &name.sin_addr, host, INET_ADDRSTRLEN)
-    return host.decode("ascii"), ntohs(name.sin_port)
-
-
-cpdef names(int fd):
-    # A longer address is cut, and is not of this family.
-    cdef sockaddr_in peer, own
-    cdef socklen_t peer_size = sizeof(peer), own_size = sizeof(own)
-    peer.sin_family = own.sin_family = 0
-    if getpeername(fd, <sockaddr *>&peer, &peer_size) or getsockname(fd, <sockaddr *>&own, &own_size):
-        return None
-    if peer.sin_family != AF_INET or own.sin_family != AF_INET:
-        return None
-    return host_and_port(&peer), host_and_port(&own)
 
 
 cpdef receive(int fd, Py_ssize_t limit):

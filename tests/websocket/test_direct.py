@@ -104,33 +104,7 @@ def fill(direct: Any, sock: socket.socket) -> int:
 
 def test_it_is_available(direct: Any) -> None:
     assert direct.IS_AVAILABLE
-    assert set(direct.__all__) == {"IS_AVAILABLE", "names", "receive", "receive_into", "send"}
-
-
-class TestNames:
-    def test_of_both_ends(self, direct: Any, ends: Ends) -> None:
-        near, far = ends
-        names = near.getpeername(), near.getsockname()
-        # Python has no such calls.
-        told = direct is not BOTH["Python"]
-        assert direct.names(near.fileno()) == (names if told else None)
-        assert direct.names(far.fileno()) == (names[::-1] if told else None)
-
-    def test_of_a_peer_that_is_gone(self, direct: Any, ends: Ends) -> None:
-        near, far = ends
-        reset(far)
-        with pytest.raises(ConnectionResetError):
-            wait_to_read(near)
-        assert direct.names(near.fileno()) is None
-
-    def test_of_something_else(self, direct: Any) -> None:
-        near, far = socket.socketpair()
-        with near, far:
-            assert direct.names(near.fileno()) is None
-        with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
-            with socket.create_connection(listener.getsockname()[:2]) as sock:
-                assert direct.names(sock.fileno()) is None
-            assert direct.names(listener.fileno()) is None
+    assert set(direct.__all__) == {"IS_AVAILABLE", "receive", "receive_into", "send"}
 
 
 class TestReceiving:
