@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ("Batch", "Session")
 
-_NO = Disconnect.NO
+# As in the core
+_DISCONNECTING, _CLOSED = State.DISCONNECTING, State.CLOSED
+_NO, _FINISH, _CLOSE, _ABORT = Disconnect.NO, Disconnect.FINISH, Disconnect.CLOSE, Disconnect.ABORT
 
 # What is handed to the transport at a time. It is more than transports buffer before they ask for a pause, so a fast
 # peer is never waited for, and it is what a slow one is given before it has to show progress.
@@ -358,11 +360,11 @@ class Session:
 
     def _obey(self, disconnect: Disconnect) -> None:
         self._disconnect = disconnect
-        if disconnect is Disconnect.FINISH:
+        if disconnect is _FINISH:
             self.link.finish()
-        elif disconnect is Disconnect.CLOSE:
+        elif disconnect is _CLOSE:
             self.link.close()
-        elif disconnect is Disconnect.ABORT:
+        elif disconnect is _ABORT:
             self._writable = False
             self.link.abort()
 
@@ -449,7 +451,7 @@ class Session:
     def drained(self) -> Any:
         """Return a future that is done when the transport can take more; see ``WebSocketProtocol.drained``."""
         txaio = self.loop.txaio
-        if self._lost or self._disconnect is Disconnect.ABORT:
+        if self._lost or self._disconnect is _ABORT:
             return txaio.create_future_error(_disconnected())
         if self._writable and not self.connection.output.size:
             return txaio.create_future_success(None)
@@ -533,7 +535,7 @@ class Session:
 
     def _opened(self, _: object = None) -> None:
         """The opening handshake is complete: tell the application, and only then deliver what the peer has sent."""
-        if self.connection.state in (State.DISCONNECTING, State.CLOSED):
+        if self.connection.state in (_DISCONNECTING, _CLOSED):
             # onConnect has dropped the connection, or took so long that it is gone: no onOpen, so no message either.
             self.connection.fail(_INTERNAL_ERROR, "the connection never opened", self._now())
             self._resume()
