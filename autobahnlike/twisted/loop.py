@@ -142,20 +142,10 @@ class TwistedLink:
         self._unchecked = 0
         self._paused = False
         self._finishing = False
-        # Nobody can tell any more when the connection is gone. They are hardly ever asked for, so not written out.
-        self._peer_address = transport.getPeer()
-        self._own_address = transport.getHost()
+        # Nobody can tell any more when the connection is gone.
+        self.peer = address2str(transport.getPeer())
+        self.own = address2str(transport.getHost())
         self.is_secure = bool(ISSLTransport.providedBy(transport))
-
-    @property
-    def peer(self) -> str:
-        """Who is at the other end."""
-        return address2str(self._peer_address)
-
-    @property
-    def own(self) -> str:
-        """The same for this end."""
-        return address2str(self._own_address)
 
     @property
     def buffered(self) -> int:
