@@ -104,13 +104,14 @@ class AsyncioLink:
         high_water: bytes that may be waiting to be written before ``pause_writing`` is called.
     """
 
+    # What reads from the socket instead of the transport: the loop, a descriptor of our own, and what it calls.
+    _loop: asyncio.AbstractEventLoop | None = None
+    _fd = -1
+    _readable: Callable[[], Any] | None = None
+
     def __init__(self, transport: asyncio.Transport, protocol: Any, high_water: int) -> None:
         self._transport = transport
         self._protocol = protocol
-        # What reads from the socket instead of the transport: the loop, a descriptor of our own, and what it calls.
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._fd = -1
-        self._readable: Callable[[], Any] | None = None
         transport.set_write_buffer_limits(high=high_water)
         self.queued: Callable[[], int] = transport.get_write_buffer_size
         self.is_secure = transport.get_extra_info("sslcontext") is not None

@@ -152,7 +152,8 @@ class WebSocketProtocol(Channel, OptionAttributes):
     # -- What the edges call
 
     def _event_loop(self) -> EventLoop:
-        return cast(EventLoop, self.factory._event_loop)
+        loop: EventLoop = self.factory._event_loop
+        return loop
 
     def _connectionMade(self, link: Link, options: Options) -> None:
         """The transport is connected."""
@@ -177,16 +178,18 @@ class WebSocketProtocol(Channel, OptionAttributes):
     def _opened(self) -> None:
         """OnOpen has finished."""
         self._has_opened = True
-        self._settle(self._open_future, None)
+        if self._open_future is not None:
+            self._settle(self._open_future, None)
 
     def _closed(self, was_clean: bool, code: int | None, reason: str | None) -> None:
         """The connection is gone and everything was delivered: the last hook."""
-        session = cast(Session, self._session)
+        session: Any = self._session
         self.wasClean = was_clean
         self.wasNotCleanReason = None if was_clean else reason
         if self._open_future is not None and not session.loop.txaio.is_called(self._open_future):
             session.loop.txaio.reject(self._open_future, self._never_opened())
-        self._settle(self._closed_future, self)
+        if self._closed_future is not None:
+            self._settle(self._closed_future, self)
         session._run_hook(
             "onClose",
             (was_clean, code, reason),
@@ -200,14 +203,14 @@ class WebSocketProtocol(Channel, OptionAttributes):
 
     def _ended(self, _: object = None) -> None:
         """OnClose has finished."""
+        session: Any = self._session
         self.factory._remove(self)
-        cast(Session, self._session).let_go()
+        session.let_go()
 
     def _settle(self, future: Any, result: object) -> None:
-        if future is not None:
-            txaio = self._event_loop().txaio
-            if not txaio.is_called(future):
-                txaio.resolve(future, result)
+        txaio = self._event_loop().txaio
+        if not txaio.is_called(future):
+            txaio.resolve(future, result)
 
     def _never_opened(self) -> Disconnected:
         return Disconnected(self.wasNotCleanReason or "the connection was closed before it was open")

@@ -37,6 +37,10 @@ class ServerSession(Session):
     def _external_port(self) -> int | None:
         return self.protocol.factory.externalPort
 
+    def start(self) -> None:
+        """The transport is connected: a server has nothing to do but to mind the time."""
+        self._arm_timer()
+
     def on_request(self, opening: Opening) -> None:
         """A client asks for a WebSocket: ask the application."""
         protocol = self.protocol
