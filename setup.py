@@ -32,9 +32,14 @@ MODULES = [
     "autobahnlike.wire.messages",
     "autobahnlike.wire.keepalive",
     "autobahnlike.wire.delivery",
+    "autobahnlike.wire.headers",
+    "autobahnlike.wire.http11",
+    "autobahnlike.wire.handshake",
+    "autobahnlike.wire.opening",
     "autobahnlike.wire.connection",
     "autobahnlike.websocket.prepared",
     "autobahnlike.websocket.session",
+    "autobahnlike.websocket.server",
     "autobahnlike.websocket.channel",
 ]
 

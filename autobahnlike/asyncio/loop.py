@@ -12,7 +12,7 @@ from typing import Any
 
 import txaio.aio
 
-from autobahnlike.asyncio.util import address2str
+from autobahnlike.asyncio.util import address_text
 from autobahnlike.websocket.direct import IS_AVAILABLE
 from autobahnlike.websocket.session import Batch
 
@@ -104,18 +104,30 @@ class AsyncioLink:
         high_water: bytes that may be waiting to be written before ``pause_writing`` is called.
     """
 
+    # What reads from the socket instead of the transport: the loop, a descriptor of our own, and what it calls.
+    _loop: asyncio.AbstractEventLoop | None = None
+    _fd = -1
+    _readable: Callable[[], Any] | None = None
+
     def __init__(self, transport: asyncio.Transport, protocol: Any, high_water: int) -> None:
         self._transport = transport
         self._protocol = protocol
-        # What reads from the socket instead of the transport: the loop, a descriptor of our own, and what it calls.
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._fd = -1
-        self._readable: Callable[[], Any] | None = None
         transport.set_write_buffer_limits(high=high_water)
         self.queued: Callable[[], int] = transport.get_write_buffer_size
-        self.peer = address2str(transport, "peername")
-        self.own = address2str(transport, "sockname")
         self.is_secure = transport.get_extra_info("sslcontext") is not None
+        # Nobody can tell any more when the connection is gone. They are hardly ever asked for, so not written out.
+        self._peername = transport.get_extra_info("peername")
+        self._sockname = transport.get_extra_info("sockname")
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end."""
+        return address_text(self._peername)
+
+    @property
+    def own(self) -> str:
+        """The same for this end."""
+        return address_text(self._sockname)
 
     @property
     def buffered(self) -> int:
@@ -146,7 +158,8 @@ class AsyncioLink:
         return self._fd
 
     def lost(self) -> None:
-        """The connection is gone: give our descriptor back."""
+        """The connection is gone: give our descriptor back, and let go of what refers back."""
+        self._protocol = None
         if self._loop is not None:
             self._stop_reading()
             os.close(self._fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import sleep
 
-__all__ = ("address2str", "peer2str", "sleep")
+__all__ = ("address2str", "address_text", "peer2str", "sleep")
 
 
 def address2str(transport: asyncio.BaseTransport, which: str = "peername") -> str:
@@ -18,7 +18,18 @@ def address2str(transport: asyncio.BaseTransport, which: str = "peername") -> st
     Returns:
         "tcp4:127.0.0.1:51234", "tcp6:::1:51234", "unix:/path", "unix" for a socket without a name, or "unknown".
     """
-    address = transport.get_extra_info(which)
+    return address_text(transport.get_extra_info(which))
+
+
+def address_text(address: object) -> str:
+    """Return an address as Autobahn writes it.
+
+    Args:
+        address: what a transport says of one, or a socket.
+
+    Returns:
+        See ``address2str``.
+    """
     if isinstance(address, bytes):
         # A name in Linux's abstract namespace
         address = address.decode("utf-8", "replace")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any, cast
+from typing import Any
 
 import txaio.aio
 
@@ -57,8 +57,7 @@ class WebSocketAdapterProtocol(asyncio.Protocol, protocol.WebSocketProtocol):
             transport.close()
             raise
         _set_no_delay(transport, options.tcp_no_delay)
-        link = AsyncioLink(cast(asyncio.Transport, transport), self, options.write_high_water)
-        self._connectionMade(link, options)
+        self._connectionMade(AsyncioLink(self.transport, self, options.write_high_water), options)
 
     def _may_go_direct(self) -> bool:
         """Whether ``data_received`` is ours, so that nobody minds when it is not called any more."""
@@ -77,11 +76,12 @@ class WebSocketAdapterProtocol(asyncio.Protocol, protocol.WebSocketProtocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The transport is gone."""
-        if self._session is not None:
-            link = cast(AsyncioLink | None, self._session.link)
+        session = self._session
+        if session is not None:
+            link: Any = session.link
             if link is not None:
                 link.lost()
-            self._session.connection_lost(_why(exc))
+            session.connection_lost(None if exc is None else _why(exc))
 
     def pause_writing(self) -> None:
         """The transport has enough to write."""
@@ -94,9 +94,9 @@ class WebSocketAdapterProtocol(asyncio.Protocol, protocol.WebSocketProtocol):
             self._session.writing_resumed()
 
 
-def _why(error: BaseException | None) -> str | None:
+def _why(error: BaseException) -> str | None:
     """What of a connection's end is worth telling: that TLS failed, and how."""
-    if error is None or type(error).__module__ != "ssl":
+    if type(error).__module__ != "ssl":
         return None
     return f"SSL error: {error}"
 

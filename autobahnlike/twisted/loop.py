@@ -128,12 +128,21 @@ class TwistedLink:
     def __init__(self, transport: Any, protocol: Any, high_water: int) -> None:
         self._transport = transport
         self._protocol = protocol
+        kind = type(transport)
+        # Whether it does nothing but what TCP connections of Twisted's own reactors do by default: no Unix sockets,
+        # which take descriptors too, and nothing that wraps a transport.
+        self._is_plain = (
+            issubclass(kind, Connection)
+            and kind.doRead is Connection.doRead
+            and kind.writeSomeData is Connection.writeSomeData
+        )
         # What reads from the socket instead of the transport
         self._readable: Callable[[], Any] | None = None
         self._high_water = high_water
         self._unchecked = 0
         self._paused = False
         self._finishing = False
+        # Nobody can tell any more when the connection is gone.
         self.peer = address2str(transport.getPeer())
         self.own = address2str(transport.getHost())
         self.is_secure = bool(ISSLTransport.providedBy(transport))
@@ -146,17 +155,12 @@ class TwistedLink:
     def go_direct(self, readable: Callable[[], Any]) -> int:
         """Stand in for the transport's ``doRead``, which is what the reactor calls (``IReadDescriptor``).
 
-        The transport stays registered, paused and resumed, and closed, as Twisted does it. Only what TCP connections of
-        Twisted's own reactors do by default can be stood in for: not TLS, not Unix sockets, which take descriptors too,
-        and nothing that wraps a transport.
+        The transport stays registered, paused and resumed, and closed, as Twisted does it.
         """
         transport: Any = self._transport
-        kind = type(transport)
         if (
             not IS_AVAILABLE
-            or not issubclass(kind, Connection)
-            or kind.doRead is not Connection.doRead
-            or kind.writeSomeData is not Connection.writeSomeData
+            or not self._is_plain
             or transport.TLS
             or transport.disconnecting
             or transport.protocol is not self._protocol
@@ -207,7 +211,8 @@ class TwistedLink:
         return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
 
     def lost(self) -> None:
-        """The connection is gone: let the transport be as it was, and free of us."""
+        """The connection is gone: let the transport be as it was, and free of us, and let go of what refers back."""
+        self._protocol = None
         if self._readable is not None:
             self._readable = None
             del self._transport.doRead
@@ -223,6 +228,10 @@ class TwistedLink:
     def write(self, chunks: list[bytes | bytearray | memoryview]) -> None:
         """Write, and find out whether the transport can take more."""
         size = sum(map(len, chunks))
+        if self._is_plain and size <= self._high_water and not self._transport.TLS and not self.queued():
+            chunks, size = self._write_now(chunks, size)
+            if not size:
+                return
         self._unchecked += size
         check = self._unchecked > self._high_water and not self._paused and self._register()
         if len(chunks) == 1 or size <= self._high_water:
@@ -231,6 +240,21 @@ class TwistedLink:
             self._transport.writeSequence([bytes(chunk) for chunk in chunks])
         if check and not self._paused:
             self._unregister()
+
+    def _write_now(
+        self, chunks: list[bytes | bytearray | memoryview], size: int
+    ) -> tuple[list[bytes | bytearray | memoryview], int]:
+        """Write what the socket takes, and return what is left, and how many bytes these are.
+
+        To have the transport keep it until the reactor says that the socket takes something, which it does, is three
+        system calls and a turn of the reactor more.
+        """
+        data = b"".join(chunks)
+        sent = self._transport.writeSomeData(data)
+        # What is wrong otherwise, the transport will find as well.
+        if isinstance(sent, int) and sent > 0:
+            return [data[sent:]], size - sent
+        return [data], size
 
     def finish(self) -> None:
         """Half-close plain TCP; TLS has no such thing."""
@@ -266,6 +290,9 @@ class TwistedLink:
         if self._readable is not None and transport.connected and not transport.disconnecting:
             self._read_on_asyncio()
 
+    def _session(self) -> Session | None:
+        return None if self._protocol is None else self._protocol._session
+
     def _register(self) -> bool:
         try:
             self._transport.registerProducer(self, True)
@@ -283,7 +310,7 @@ class TwistedLink:
     def pauseProducing(self) -> None:
         """The transport has enough."""
         self._paused = True
-        session: Session | None = self._protocol._session
+        session = self._session()
         if session is not None:
             session.writing_paused()
 
@@ -295,7 +322,7 @@ class TwistedLink:
         self._unregister()
         if self._finishing:
             self._transport.loseWriteConnection()
-        session: Session | None = self._protocol._session
+        session = self._session()
         if session is not None:
             session.writing_resumed()
 

@@ -10,7 +10,7 @@ one when somebody asks for it.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import txaio.tx
 from twisted.internet.interfaces import IReactorCore
@@ -69,11 +69,12 @@ class WebSocketAdapterProtocol(Protocol, protocol.WebSocketProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The transport is gone."""
-        if self._session is not None:
-            link = cast(TwistedLink | None, self._session.link)
+        session = self._session
+        if session is not None:
+            link: Any = session.link
             if link is not None:
                 link.lost()
-            self._session.connection_lost(_why(reason))
+            session.connection_lost(_why(reason))
 
 
 def _why(reason: Failure) -> str | None:

@@ -121,6 +121,8 @@ def negotiate_server(
     Raises:
         InvalidArgument: ``accept`` gave something else, or accepted an extension that was not offered.
     """
+    if not extensions:
+        return "", None
     if accept is None and PERMESSAGE_COMPRESSION_EXTENSION.get(EXTENSION_NAME) == _DEFLATE:
         return _negotiate_default(extensions)
     offers: list[PerMessageCompressOffer] = []

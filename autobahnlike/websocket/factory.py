@@ -10,6 +10,7 @@ class, set it on a factory, or set it on a protocol; see ``WebSocketFactory._res
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -90,7 +91,6 @@ class WebSocketFactory:
     _option_table: ClassVar[tuple[OptionInfo, ...]]
     _option_names: ClassVar[frozenset[str]]
     _option_index: ClassVar[dict[str, int]]  # where in the table each of them stands
-    _option_lists: ClassVar[tuple[int, ...]]  # which of them applications give as lists
     _read_options: ClassVar[attrgetter[tuple[Any, ...]]]
     _resolved: tuple[list[Any], Options] | None = None
     _stopping: bool = False
@@ -166,27 +166,32 @@ class WebSocketFactory:
         Raises:
             InvalidArgument: an attribute has a value that may not be used.
         """
-        # All of them in one call, and only those converted that may be lists: going through them one by one was a tenth
-        # of the opening handshake.
+        # All of them in one call, and compared as they are: going through them one by one was a tenth of the opening
+        # handshake.
         values = list(self._read_options(self))
         for name in self._own_options(protocol):
             values[self._option_index[name]] = getattr(protocol, name)
-        for index in self._option_lists:
-            values[index] = _coerce(self._option_table[index], values[index])
-        if self._resolved is None or self._resolved[0] != values:
-            fields = (info.field for info in self._option_table)
-            self._resolved = values, Options(**dict(zip(fields, values, strict=True)))
-        return self._resolved[1]
+        resolved = self._resolved
+        if resolved is None or resolved[0] != values:
+            fields = {info.field: _coerce(info, value) for info, value in zip(self._option_table, values, strict=True)}
+            options = Options(**fields)
+            # Copies, because an application may change its lists.
+            values = [copy(value) if isinstance(value, (list, set)) else value for value in values]
+            self._resolved = resolved = values, options
+        return resolved[1]
 
     def _own_options(self, protocol: object) -> frozenset[str]:
         """Return the names of the options that a protocol, or any of its classes, sets itself."""
         names = self._option_names
-        own = names & getattr(protocol, "__dict__", {}).keys()
+        own: frozenset[str] = frozenset()
+        # Hardly any does, and an intersection takes three times as long.
+        attributes = getattr(protocol, "__dict__", None)
+        if attributes and not names.isdisjoint(attributes):
+            own = names & attributes.keys()
         for cls in type(protocol).__mro__:
             # What stands behind it is hidden by it.
             if cls is OptionAttributes:
                 break
-            # Hardly any class does, and an intersection takes three times as long.
             if not names.isdisjoint(cls.__dict__):
                 own |= names & cls.__dict__.keys()
         return own
@@ -502,11 +507,6 @@ def _install_options(factory: type[WebSocketFactory], side: str) -> None:
     factory._option_table = tuple(info for info in OPTIONS if side in info.sides)
     factory._option_index = {info.name: index for index, info in enumerate(factory._option_table)}
     factory._option_names = frozenset(factory._option_index)
-    factory._option_lists = tuple(
-        index
-        for index, info in enumerate(factory._option_table)
-        if isinstance(info.default, tuple) or info.field == "compression_offers"
-    )
     factory._read_options = attrgetter(*factory._option_index)
     for info in factory._option_table:
         setattr(factory, info.name, info.default)

@@ -67,16 +67,23 @@ class Link(Protocol):
     In return the edge calls ``Session.data_received``, ``writing_paused``, ``writing_resumed`` and ``connection_lost``.
 
     Attributes:
-        peer: who is at the other end, as Autobahn writes it: "tcp4:127.0.0.1:51234", "tcp6:::1:51234", "unix:/path".
+        peer: who is at the other end, as Autobahn writes it: "tcp4:127.0.0.1:51234", "tcp6:::1:51234", "unix:/path";
+            also when the connection is gone.
         own: the same for this end.
         is_secure: whether the transport is TLS.
         queued: a function that returns how many bytes the transport holds; only called after ``go_direct``.
         buffered: bytes that the transport holds and has not written, as far as it tells; else 0.
     """
 
-    peer: str
-    own: str
     is_secure: bool
+
+    @property
+    def peer(self) -> str:
+        """See the attributes."""
+
+    @property
+    def own(self) -> str:
+        """See the attributes."""
 
     @property
     def queued(self) -> Callable[[], int]:

@@ -10,6 +10,7 @@ when it is made.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
@@ -54,6 +55,40 @@ __all__ = (
 )
 
 
+class _OfLink:
+    """An attribute that is worked out when somebody asks for it first, from the link of the connection.
+
+    Args:
+        read: gives the value for a link and a protocol.
+        default: the value while there never was a connection.
+    """
+
+    def __init__(self, read: Callable[[Link, WebSocketProtocol], Any], default: Any) -> None:
+        self._read = read
+        self._default = default
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, protocol: WebSocketProtocol | None, owner: type) -> Any:
+        if protocol is None or protocol._link is None:
+            return self._default
+        value = self._read(protocol._link, protocol)
+        setattr(protocol, self._name, value)
+        return value
+
+
+def _transport_details(link: Link, protocol: WebSocketProtocol) -> TransportDetails:
+    return TransportDetails(
+        channel_type=TransportDetails.CHANNEL_TYPE_TCP,
+        channel_framing=TransportDetails.CHANNEL_FRAMING_WEBSOCKET,
+        peer=link.peer,
+        own=link.own,
+        is_server=bool(protocol.factory.isServer),
+        is_secure=link.is_secure,
+    )
+
+
 class WebSocketProtocol(Channel, OptionAttributes):
     """What server and client protocols have in common.
 
@@ -94,6 +129,7 @@ class WebSocketProtocol(Channel, OptionAttributes):
     CLOSE_STATUS_CODE_BAD_GATEWAY: ClassVar[int] = 1014
     CLOSE_STATUS_CODE_TLS_HANDSHAKE_FAILED: ClassVar[int] = 1015
 
+    _link: Link | None = None
     _has_opened: bool = False
     _open_future: Any = None
     _closed_future: Any = None
@@ -101,10 +137,10 @@ class WebSocketProtocol(Channel, OptionAttributes):
     factory: Any = None
     transport: Any = None
     log: Any = None
-    peer: str = "unknown"
+    peer: str = cast(str, _OfLink(lambda link, protocol: link.peer, "unknown"))
     wasClean: bool | None = None
     wasNotCleanReason: str | None = None
-    transport_details: TransportDetails = TransportDetails()
+    transport_details: TransportDetails = cast(TransportDetails, _OfLink(_transport_details, TransportDetails()))
     http_headers: dict[str, str] = {}  # noqa: RUF012 - replaced for each connection, never changed
     websocket_version: int = 0
     websocket_protocols: list[str] = []  # noqa: RUF012
@@ -116,49 +152,44 @@ class WebSocketProtocol(Channel, OptionAttributes):
     # -- What the edges call
 
     def _event_loop(self) -> EventLoop:
-        return cast(EventLoop, self.factory._event_loop)
+        loop: EventLoop = self.factory._event_loop
+        return loop
 
     def _connectionMade(self, link: Link, options: Options) -> None:
         """The transport is connected."""
         factory = self.factory
-        self.peer = link.peer
-        self.transport_details = self._make_transport_details(link)
+        self._link = link
+        for name in ("peer", "transport_details"):
+            # Of a connection before.
+            self.__dict__.pop(name, None)
         self.wasClean = None
         factory._add(self)
-        self._session = self._make_session(link, self._event_loop(), options)
-        self._session.connection.auto_pong = self._uses_default("onPing")
-        self._session.connection.report_pongs = not self._uses_default("onPong")
-        self._session.start()
+        self._session = session = self._make_session(link, self._event_loop(), options)
+        session.connection.auto_pong = self._uses_default("onPing")
+        session.connection.report_pongs = not self._uses_default("onPong")
+        session.start()
 
     def _make_session(self, link: Link, loop: EventLoop, options: Options) -> Session:
         raise NotImplementedError
 
-    def _make_transport_details(self, link: Link) -> TransportDetails:
-        return TransportDetails(
-            channel_type=TransportDetails.CHANNEL_TYPE_TCP,
-            channel_framing=TransportDetails.CHANNEL_FRAMING_WEBSOCKET,
-            peer=link.peer,
-            own=link.own,
-            is_server=bool(self.factory.isServer),
-            is_secure=link.is_secure,
-        )
-
     def _uses_default(self, hook: str) -> bool:
-        return getattr(getattr(self, hook), "__func__", None) is getattr(WebSocketProtocol, hook)
+        return getattr(getattr(self, hook), "__func__", None) is _DEFAULT_HOOKS[hook]
 
     def _opened(self) -> None:
         """OnOpen has finished."""
         self._has_opened = True
-        self._settle(self._open_future, None)
+        if self._open_future is not None:
+            self._settle(self._open_future, None)
 
     def _closed(self, was_clean: bool, code: int | None, reason: str | None) -> None:
         """The connection is gone and everything was delivered: the last hook."""
-        session = cast(Session, self._session)
+        session: Any = self._session
         self.wasClean = was_clean
         self.wasNotCleanReason = None if was_clean else reason
         if self._open_future is not None and not session.loop.txaio.is_called(self._open_future):
             session.loop.txaio.reject(self._open_future, self._never_opened())
-        self._settle(self._closed_future, self)
+        if self._closed_future is not None:
+            self._settle(self._closed_future, self)
         session._run_hook(
             "onClose",
             (was_clean, code, reason),
@@ -172,14 +203,14 @@ class WebSocketProtocol(Channel, OptionAttributes):
 
     def _ended(self, _: object = None) -> None:
         """OnClose has finished."""
+        session: Any = self._session
         self.factory._remove(self)
-        cast(Session, self._session).let_go()
+        session.let_go()
 
     def _settle(self, future: Any, result: object) -> None:
-        if future is not None:
-            txaio = self._event_loop().txaio
-            if not txaio.is_called(future):
-                txaio.resolve(future, result)
+        txaio = self._event_loop().txaio
+        if not txaio.is_called(future):
+            txaio.resolve(future, result)
 
     def _never_opened(self) -> Disconnected:
         return Disconnected(self.wasNotCleanReason or "the connection was closed before it was open")
@@ -435,6 +466,12 @@ class WebSocketClientProtocol(WebSocketProtocol):
             response: what it answered.
         """
 
+
+_DEFAULT_HOOKS: dict[str, Any] = {
+    "onConnect": WebSocketServerProtocol.onConnect,
+    "onPing": WebSocketProtocol.onPing,
+    "onPong": WebSocketProtocol.onPong,
+}
 
 _STATES = {
     State.CONNECTING: WebSocketProtocol.STATE_CONNECTING,

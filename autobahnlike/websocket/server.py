@@ -8,7 +8,6 @@ from autobahnlike.exception import InvalidArgument, NotAnUpgrade
 from autobahnlike.websocket.compress import negotiate_server
 from autobahnlike.websocket.session import Session
 from autobahnlike.websocket.types import ConnectionAccept, ConnectionDeny, ConnectionRequest
-from autobahnlike.wire.connection import Connection
 from autobahnlike.wire.handshake import Opening, accept_response, refuse_response
 from autobahnlike.wire.headers import Extension
 from autobahnlike.wire.http11 import Request, reason_phrase
@@ -34,10 +33,13 @@ class ServerSession(Session):
     is_server = True
 
     protocol: WebSocketServerProtocol
-    _opening: Opening | None = None
 
-    def _make_connection(self, external_port: int | None = None) -> Connection:
-        return super()._make_connection(self.protocol.factory.externalPort)
+    def _external_port(self) -> int | None:
+        return self.protocol.factory.externalPort
+
+    def start(self) -> None:
+        """The transport is connected: a server has nothing to do but to mind the time."""
+        self._arm_timer()
 
     def on_request(self, opening: Opening) -> None:
         """A client asks for a WebSocket: ask the application."""
@@ -49,6 +51,9 @@ class ServerSession(Session):
             self.refuse(503, "the server is shutting down")
         elif self.options.max_connections and factory.countConnections > self.options.max_connections:
             self.refuse(503, "maximum number of connections reached")
+        elif protocol._uses_default("onConnect"):
+            # It accepts, and looks at nothing.
+            self._accept(None)
         else:
             request = ConnectionRequest(
                 protocol.peer,
@@ -96,8 +101,7 @@ class ServerSession(Session):
     def _note_request(self, opening: Opening) -> None:
         """Set what applications read off the protocol."""
         protocol = self.protocol
-        headers = opening.headers.joined()
-        protocol.http_headers = headers
+        protocol.http_headers = headers = opening.headers.joined()
         protocol.http_request_uri = opening.resource
         protocol.http_request_path = opening.path
         protocol.http_request_params = opening.params
@@ -122,25 +126,29 @@ class ServerSession(Session):
         assert opening is not None
         # It holds the whole request, and a connection may be idle for a long time.
         self._opening = None
+        protocol = self.protocol
+        factory = protocol.factory
         try:
             subprotocol, headers = self._read_result(result)
-            extensions, codec = negotiate_server(self.protocol.websocket_extensions, self.options.compression_accept)
+            extensions, codec = negotiate_server(protocol.websocket_extensions, self.options.compression_accept)
             response = accept_response(
                 opening,
                 subprotocol=subprotocol,
                 extensions=extensions,
-                headers=[*self.protocol.factory.headers.items(), *headers.items()],
-                server=self.protocol.factory.server or "",
+                headers=[*factory.headers.items(), *headers.items()],
+                server=factory.server or "",
             )
         except Exception as error:
             self._deny(error)
             return
-        self.protocol.websocket_protocol_in_use = subprotocol
-        self.protocol.websocket_extensions_in_use = [codec] if codec is not None else []
+        protocol.websocket_protocol_in_use = subprotocol
+        protocol.websocket_extensions_in_use = [codec] if codec is not None else []
         self.connection.accept(response, codec)
         self._opened()
 
     def _read_result(self, result: Any) -> tuple[str | None, dict[str, Any]]:
+        if result is None:
+            return None, {}
         if isinstance(result, ConnectionAccept):
             result = (result.subprotocol, result.headers)
         subprotocol, headers = result if isinstance(result, tuple) and len(result) == 2 else (result, None)

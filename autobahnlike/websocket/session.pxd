@@ -29,6 +29,7 @@ cdef class Session:
     cdef int _cold_for
     cdef Batch _batch
     cdef object _now
+    cdef object _opening
     cdef bint _log_octets
     cdef Py_ssize_t _read_size
     cdef bint _waits
@@ -48,6 +49,7 @@ cdef class Session:
     cdef object _traffic
     cdef dict __dict__
 
+    cpdef _external_port(self)
     cpdef data_received(self, data)
     cdef _warm_up(self)
     cpdef readable(self)
@@ -70,6 +72,13 @@ cdef class Session:
     cdef _obey(self, disconnect)
     @cython.locals(at=double)
     cdef _arm_timer(self)
+    cdef _cancel_timers(self)
+    cdef _fail_drain_waiters(self)
+    cdef _give_up_hook(self)
+    cpdef _run_hook(self, str name, tuple arguments, done, failed)
+    cpdef _resume(self, _=*)
+    cpdef _opened(self, _=*)
+    cpdef _open_done(self, _)
     @cython.locals(connection=Connection)
     cdef send_prepared(self, PreparedMessage message)
     cpdef on_message(self, payload, bint is_binary)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ("Batch", "Session")
 
-_NO = Disconnect.NO
+# As in the core
+_DISCONNECTING, _CLOSED = State.DISCONNECTING, State.CLOSED
+_NO, _FINISH, _CLOSE, _ABORT = Disconnect.NO, Disconnect.FINISH, Disconnect.CLOSE, Disconnect.ABORT
 
 # What is handed to the transport at a time. It is more than transports buffer before they ask for a pause, so a fast
 # peer is never waited for, and it is what a slow one is given before it has to show progress.
@@ -96,7 +98,16 @@ class Session:
         self.loop = loop
         self.options = options
         self._now = loop.now
-        self.connection = self._make_connection()
+        self.connection = Connection(
+            self,
+            options,
+            is_server=self.is_server,
+            now=self._now(),
+            is_secure=link.is_secure,
+            external_port=self._external_port(),
+        )
+        # On a server, the request that the application is deciding about
+        self._opening: Opening | None = None
         self._fd = -1
         self._cold_for = _WARM_UP
         self._batch = loop.batch
@@ -119,15 +130,9 @@ class Session:
         self._lost = False
         self._traffic: TrafficStats | None = None
 
-    def _make_connection(self, external_port: int | None = None) -> Connection:
-        return Connection(
-            self,
-            self.options,
-            is_server=self.is_server,
-            now=self._now(),
-            is_secure=self.link.is_secure,
-            external_port=external_port,
-        )
+    def _external_port(self) -> int | None:
+        """On a server, the port that a Host header has to name, if it names one; None for any."""
+        return None
 
     def start(self) -> None:
         """The transport is connected: the time for the opening handshake runs."""
@@ -364,11 +369,11 @@ class Session:
 
     def _obey(self, disconnect: Disconnect) -> None:
         self._disconnect = disconnect
-        if disconnect is Disconnect.FINISH:
+        if disconnect is _FINISH:
             self.link.finish()
-        elif disconnect is Disconnect.CLOSE:
+        elif disconnect is _CLOSE:
             self.link.close()
-        elif disconnect is Disconnect.ABORT:
+        elif disconnect is _ABORT:
             self._writable = False
             self.link.abort()
 
@@ -460,7 +465,7 @@ class Session:
     def drained(self) -> Any:
         """Return a future that is done when the transport can take more; see ``WebSocketProtocol.drained``."""
         txaio = self.loop.txaio
-        if self._lost or self._disconnect is Disconnect.ABORT:
+        if self._lost or self._disconnect is _ABORT:
             return txaio.create_future_error(_disconnected())
         if self._writable and not self.connection.output.size:
             return txaio.create_future_success(None)
@@ -544,7 +549,7 @@ class Session:
 
     def _opened(self, _: object = None) -> None:
         """The opening handshake is complete: tell the application, and only then deliver what the peer has sent."""
-        if self.connection.state in (State.DISCONNECTING, State.CLOSED):
+        if self.connection.state in (_DISCONNECTING, _CLOSED):
             # onConnect has dropped the connection, or took so long that it is gone: no onOpen, so no message either.
             self.connection.fail(_INTERNAL_ERROR, "the connection never opened", self._now())
             self._resume()

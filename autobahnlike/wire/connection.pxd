@@ -5,6 +5,7 @@ cimport cython
 from autobahnlike.wire.delivery cimport ReadAhead
 from autobahnlike.wire.keepalive cimport Keepalive
 from autobahnlike.wire.messages cimport MessageReader
+from autobahnlike.wire.opening cimport OpeningHandshake
 from autobahnlike.wire.output cimport OutputQueue
 
 
@@ -27,7 +28,7 @@ cdef class Connection:
     cdef Py_ssize_t _max_queue
     cdef double _now
     cdef object _on_deadline
-    cdef object _opening
+    cdef OpeningHandshake _opening
     cdef MessageReader _reader
     cdef bint _received_close
     cdef bint _reported
@@ -51,6 +52,7 @@ cdef class Connection:
     cdef readonly object sent_close_reason
     cdef readonly object state
 
+    cdef _move(self, what)
     cpdef bint is_steady(self)
     @cython.locals(size=Py_ssize_t)
     cpdef list data_to_send(self, Py_ssize_t limit=*)
@@ -60,6 +62,11 @@ cdef class Connection:
     cdef _received(self, Py_ssize_t count, double now)
     cpdef room(self)
     cpdef received_in_place(self, Py_ssize_t count, double now)
+    cpdef connection_lost(self, double now, why=*)
+    cpdef accept(self, bytes response, codec=*)
+    cdef _receive_handshake(self, OpeningHandshake opening, bytes data)
+    cdef _send_handshake(self, bytes data)
+    cdef _open(self, codec)
     cpdef resume_delivery(self, double now)
     @cython.locals(reader=MessageReader)
     cdef _deliver(self)
@@ -67,6 +74,15 @@ cdef class Connection:
     cdef bint _may_go_on(self, MessageReader reader)
     @cython.locals(reader=MessageReader)
     cdef _read(self, bytes data, Py_ssize_t count=*)
+    cdef _report(self)
+    cdef _abandon_reader(self)
+    cpdef _control_received(self, int opcode, bytes payload)
+    cpdef _close_frame(self, bytes payload)
+    cpdef _close_received(self, bytes payload)
+    cdef _end(self, bint initiated)
+    cdef _send_close(self, code, reason)
+    cdef _finish(self, disconnect)
+    cdef _set_deadline(self, double timeout, overdue)
     cpdef _keep_message(self, bytes payload, bint is_binary)
     @cython.locals(output=OutputQueue)
     cpdef send_message(self, bytes payload, bint is_binary, bint compress=*, fragment_size=*)

@@ -48,9 +48,12 @@ from autobahnlike.wire.state import TRANSITIONS, Input, State
 
 __all__ = ("Connection", "Disconnect", "Handler")
 
-_NO = Disconnect.NO
-_OPEN = State.OPEN
-_CLOSED = State.CLOSED
+# The members that every connection asks for: until Python 3.12, to ask an Enum for one costs as much as a call.
+_CONNECTING, _OPEN, _CLOSE_SENT = State.CONNECTING, State.OPEN, State.CLOSE_SENT
+_DISCONNECTING, _CLOSED = State.DISCONNECTING, State.CLOSED
+_OPENED, _REFUSED, _DROP, _LOST = Input.OPENED, Input.REFUSED, Input.DROP, Input.LOST
+_SEND_CLOSE, _RECEIVE_CLOSE = Input.SEND_CLOSE, Input.RECEIVE_CLOSE
+_NO, _FINISH, _CLOSE, _ABORT = Disconnect.NO, Disconnect.FINISH, Disconnect.CLOSE, Disconnect.ABORT
 _NOBODY: Any = None
 
 # How long the other side has to end the TCP connection after we have ended ours, if there is no time-out to go by.
@@ -143,7 +146,7 @@ class Connection:
         random_bytes: Callable[[int], bytes] | None = None,
     ) -> None:
         random_bytes = random_bytes or os.urandom
-        self.state = State.CONNECTING
+        self.state = _CONNECTING
         self.options = options
         self.is_server = is_server
         self.auto_pong = True
@@ -202,7 +205,7 @@ class Connection:
         self._answering = False
         self._answers = 0
         self._size_seen = 0
-        self._disconnect = Disconnect.NO
+        self._disconnect = _NO
         # The one deadline besides keepalive: of the opening handshake, then of the closing, then of the end.
         self._deadline: float | None = None
         self._on_deadline: Callable[[], None] = self._opening_overdue
@@ -222,7 +225,7 @@ class Connection:
             return len(self._opening.rest) <= self.options.read_ahead
         if self._reader is not None:
             return not self._reader.halted
-        return self.state is not State.CLOSED
+        return self.state is not _CLOSED
 
     @property
     def wants_turn(self) -> bool:
@@ -232,8 +235,8 @@ class Connection:
     @property
     def disconnect(self) -> Disconnect:
         """What to do with the transport now."""
-        if self.output and self._disconnect is not Disconnect.ABORT:
-            return Disconnect.NO
+        if self.output and self._disconnect is not _ABORT:
+            return _NO
         return self._disconnect
 
     @property
@@ -342,13 +345,13 @@ class Connection:
             now: the time.
             why: what broke it, for the close reason, if something is known.
         """
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return
         self._now = now
-        self._move(Input.LOST)
+        self._move(_LOST)
         self._keepalive.stop()
         self._deadline = None
-        self._disconnect = Disconnect.NO
+        self._disconnect = _NO
         self._congested = False
         self.output.clear()
         if self.failure is None:
@@ -374,7 +377,7 @@ class Connection:
         self._now = now
         self._congested = False
         self._keepalive.heard(now)
-        if self.state is State.CLOSE_SENT:
+        if self.state is _CLOSE_SENT:
             # What was sent before the close frame is still on its way: it is the peer's progress that is bounded.
             self._set_deadline(self.options.close_handshake_timeout, self._closing_overdue)
         self._deliver()
@@ -422,7 +425,7 @@ class Connection:
             response: the response, from ``accept_response``.
             codec: the compression that it agrees to.
         """
-        if self.state is State.CONNECTING:
+        if self.state is _CONNECTING:
             self._send_handshake(response)
             self._open(codec)
 
@@ -436,14 +439,14 @@ class Connection:
             reason: why, for ``on_closed``.
             now: the time; the peer has from now on to read the response.
         """
-        if self.state is State.CONNECTING:
+        if self.state is _CONNECTING:
             self._now = now
             self.failure = reason
             self._send_handshake(response)
             self._opening = None
             self._busy = False
-            self._move(Input.REFUSED)
-            self._finish(Disconnect.FINISH)
+            self._move(_REFUSED)
+            self._finish(_FINISH)
 
     def establish(self, codec: Codec | None = None) -> None:
         """Agree to a server's response: the connection is open, and paused until ``resume_delivery``.
@@ -451,7 +454,7 @@ class Connection:
         Args:
             codec: the compression agreed on.
         """
-        if self.state is State.CONNECTING:
+        if self.state is _CONNECTING:
             self._open(codec)
 
     def fail_handshake(self, reason: str) -> None:
@@ -460,12 +463,12 @@ class Connection:
         Args:
             reason: why, for ``on_closed``.
         """
-        if self.state is State.CONNECTING:
+        if self.state is _CONNECTING:
             self.failure = reason
             self._opening = None
             self._busy = False
-            self._move(Input.REFUSED)
-            self._disconnect = Disconnect.ABORT
+            self._move(_REFUSED)
+            self._disconnect = _ABORT
             self._deadline = None
 
     def _receive_handshake(self, opening: OpeningHandshake, data: bytes) -> None:
@@ -490,7 +493,7 @@ class Connection:
         self.output.add(data)
 
     def _open(self, codec: Codec | None) -> None:
-        self._move(Input.OPENED)
+        self._move(_OPENED)
         self._deadline = None
         rest = self._opening.rest if self._opening is not None else b""
         self._opening = None
@@ -540,7 +543,7 @@ class Connection:
                 self._keepalive.resume(self._now)
                 self._read(None)
             else:
-                if self.state is State.CLOSED and not self._reported:
+                if self.state is _CLOSED and not self._reported:
                     self._report()
                 return
 
@@ -549,7 +552,7 @@ class Connection:
 
     def _may_go_on(self, reader: MessageReader) -> bool:
         # When the TCP connection is gone, nobody gives this one a turn any more.
-        return not reader.yielded or self.state is State.CLOSED
+        return not reader.yielded or self.state is _CLOSED
 
     def _dispatch(self, size: int, call: Callable[..., None], *arguments: Any) -> None:
         """Call the handler, or later if it is busy."""
@@ -653,7 +656,7 @@ class Connection:
                 # What Autobahn reports for a code or a reason that may not be.
                 self.close_code = 1000 if error.close_code == 1002 else int.from_bytes(payload[:2], "big")
         self._received_close = True
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             if violation is not None:
                 if self.options.fail_by_drop:
                     self._drop(f"I dropped the WebSocket TCP connection: {violation.reason}")
@@ -663,24 +666,24 @@ class Connection:
                 self._send_close(self.close_code, self.close_reason)
             else:
                 self._send_close(1000, None)
-        if self.state is State.CLOSE_SENT:
-            self._move(Input.RECEIVE_CLOSE)
+        if self.state is _CLOSE_SENT:
+            self._move(_RECEIVE_CLOSE)
             self._end(violation is None and self._initiated)
 
     def _end(self, initiated: bool) -> None:
         """The closing handshake is complete: end the TCP connection, which is the server's part (section 7.1.1)."""
         self._keepalive.stop()
         if self.is_server:
-            self._finish(Disconnect.FINISH)
+            self._finish(_FINISH)
         else:
             overdue = self._server_overdue if initiated else self._linger_overdue
             self._set_deadline(self.options.server_connection_drop_timeout, overdue)
 
     def _violated(self, error: RemoteProtocolError) -> None:
         """Fail the connection (section 7.1.7): say why, then close."""
-        if self.options.fail_by_drop and self.state in (State.OPEN, State.CLOSE_SENT):
+        if self.options.fail_by_drop and self.state in (_OPEN, _CLOSE_SENT):
             self._drop(f"I dropped the WebSocket TCP connection: {error.reason}")
-        elif self.state is State.OPEN:
+        elif self.state is _OPEN:
             self.failure = f"I failed the WebSocket connection: {error.reason}"
             self._send_close(error.close_code, error.reason)
             if self.is_server:
@@ -772,13 +775,13 @@ class Connection:
 
     def send_keepalive_ping(self, now: float) -> None:
         """Queue an automatic ping before it is due, and wait for its pong as for any; ignored if not open."""
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self.output.add_control(PING, self._keepalive.ping(now))
 
     def _send_control(self, opcode: int, payload: bytes) -> None:
         if len(payload) > MAX_CONTROL_PAYLOAD:
             raise InvalidArgument(f"payload of {len(payload)} bytes is too long for a ping or pong: at most 125")
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self.output.add_control(opcode, payload)
             if self._congested or self.output.size >= self._high_water:
                 self._announce_output()
@@ -810,9 +813,9 @@ class Connection:
             LocalProtocolError: the connection is not open yet.
         """
         close_payload(code, reason)
-        if self.state is State.CONNECTING:
+        if self.state is _CONNECTING:
             raise LocalProtocolError("cannot close a connection not yet connected")
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._now = now
             self._initiated = True
             self._send_close(code, reason)
@@ -830,7 +833,7 @@ class Connection:
         self._stop_reading(self._fail, code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self.failure = f"I failed the WebSocket connection: {reason}"
             self._send_close(code, reason)
 
@@ -842,29 +845,29 @@ class Connection:
             why: the reason for ``on_closed``.
             abort: whether what is still to be written is thrown away.
         """
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return
         self._now = now
         self._ahead.forget()
         # A closing handshake that is complete stays so (section 7.1.4), and a refusal its own reason.
-        report = (self._dropped, self.failure) if self.state is State.DISCONNECTING else (True, why)
-        if abort or self._disconnect is Disconnect.ABORT:
+        report = (self._dropped, self.failure) if self.state is _DISCONNECTING else (True, why)
+        if abort or self._disconnect is _ABORT:
             self._drop(why)
         else:
             self._stop(why)
-            self._finish(Disconnect.CLOSE)
+            self._finish(_CLOSE)
         self._dropped, self.failure = report
 
     def _drop(self, why: str) -> None:
         self._stop(why)
-        self._disconnect = Disconnect.ABORT
+        self._disconnect = _ABORT
         self._deadline = None
         self.output.clear()
 
     def _stop(self, why: str) -> None:
         self.failure = why
         self._dropped = True
-        self._move(Input.DROP)
+        self._move(_DROP)
         self._keepalive.stop()
         self._seeker = None
         if self._opening is not None:
@@ -876,7 +879,7 @@ class Connection:
         self.output.add_control(CLOSE, close_payload(code, reason))
         self.sent_close_code = code
         self.sent_close_reason = reason
-        self._move(Input.SEND_CLOSE)
+        self._move(_SEND_CLOSE)
         self._keepalive.stop()
         self._set_deadline(self.options.close_handshake_timeout, self._closing_overdue)
 
@@ -894,7 +897,7 @@ class Connection:
         self._drop("WebSocket opening handshake timeout (peer did not finish the opening handshake in time)")
 
     def _end_unanswered(self, waited: float) -> None:
-        self._disconnect = Disconnect.FINISH
+        self._disconnect = _FINISH
         self._set_deadline(max(self.options.close_handshake_timeout - waited, 0), self._closing_overdue)
 
     def _closing_overdue(self) -> None:
@@ -906,7 +909,7 @@ class Connection:
         self._drop("WebSocket closing handshake timeout (server did not drop TCP connection in time)")
 
     def _linger_overdue(self) -> None:
-        self._disconnect = Disconnect.ABORT
+        self._disconnect = _ABORT
         self.output.clear()
 
     def _handler_overdue(self) -> None:

@@ -7,10 +7,11 @@ and negotiated elsewhere.
 
 from __future__ import annotations
 
-import base64
 import hashlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -184,8 +185,7 @@ def accept_response(
             f"subprotocol {subprotocol!r:.80} was not offered by the client; choose from request.protocols, or None"
         )
     given = _application_headers(headers, OWN_HEADERS) if headers else []
-    lines = [] if not server or _has(given, "server") else [header_line("Server", server)]
-    lines.append(_UPGRADE_LINES)
+    lines = [_accepted_by("" if _has(given, "server") else server)]
     for name, value in given:
         lines.append(header_line(name, value))
     if subprotocol is not None:
@@ -193,7 +193,15 @@ def accept_response(
     lines.append(f"Sec-WebSocket-Accept: {accept_key(opening.key)}\r\n")
     if extensions:
         lines.append(header_line("Sec-WebSocket-Extensions", extensions))
-    return f"{_ACCEPTED}{''.join(lines)}\r\n".encode()
+    lines.append("\r\n")
+    return "".join(lines).encode()
+
+
+# It is the same for all connections of a server.
+@lru_cache(maxsize=16)
+def _accepted_by(server: str) -> str:
+    """The beginning of a response 101."""
+    return f"{_ACCEPTED}{header_line('Server', server) if server else ''}{_UPGRADE_LINES}"
 
 
 def refuse_response(
@@ -229,7 +237,7 @@ def refuse_response(
 
 def accept_key(key: str) -> str:
     """The Sec-WebSocket-Accept that proves that ``key`` was understood (RFC 6455, section 4.2.2)."""
-    return base64.b64encode(hashlib.sha1(key.encode("ascii") + _GUID).digest()).decode("ascii")
+    return b2a_base64(hashlib.sha1(key.encode("ascii") + _GUID).digest(), newline=False).decode("ascii")
 
 
 def new_key(random_bytes: bytes) -> str:
@@ -240,7 +248,7 @@ def new_key(random_bytes: bytes) -> str:
     """
     if len(random_bytes) != 16:
         raise InvalidArgument(f"a key is made from 16 bytes, not {len(random_bytes)}")
-    return base64.b64encode(random_bytes).decode("ascii")
+    return b2a_base64(random_bytes, newline=False).decode("ascii")
 
 
 def build_request(
@@ -344,7 +352,7 @@ def _check_request_line(request: Request) -> None:
 def _check_no_body(headers: Headers) -> None:
     # Bytes behind the head are frames here. A proxy in front that takes them for a body would let a client smuggle
     # (GHSA-mfx4-hv73-q22v).
-    if headers.get("transfer-encoding") is not None or headers.get("content-length", "0") != "0":
+    if headers.lines("transfer-encoding") or headers.lines("content-length") not in ([], ["0"]):
         raise InvalidRequest("a request for a WebSocket has no body")
 
 
@@ -372,7 +380,7 @@ def _read_host(headers: Headers, authority: str | None) -> tuple[str, int | None
     # RFC 9112, section 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
     # that lacks a Host header field and to any request message that contains more than one Host header field line or a
     # Host header field with an invalid field value."
-    values = headers.get_all("Host")
+    values = headers.lines("host")
     if len(values) != 1:
         raise InvalidRequest("the Host header is missing or there are several")
     try:
@@ -385,18 +393,18 @@ def _read_host(headers: Headers, authority: str | None) -> tuple[str, int | None
 
 
 def _check_upgrade(headers: Headers) -> None:
-    upgrade = headers.get_all("Upgrade")
+    upgrade = headers.lines("upgrade")
     if not upgrade:
         wanted = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
         raise NotAnUpgrade("this is a WebSocket server: the Upgrade header is missing", headers=wanted)
     if not has_member(upgrade, "websocket"):
         raise InvalidRequest('the Upgrade header has no "websocket"')
-    if not has_member(headers.get_all("Connection"), "upgrade"):
+    if not has_member(headers.lines("connection"), "upgrade"):
         raise InvalidRequest('the Connection header has no "upgrade"')
 
 
 def _read_version(headers: Headers, supported: Sequence[int]) -> int:
-    values = headers.get_all("Sec-WebSocket-Version")
+    values = headers.lines("sec-websocket-version")
     if len(values) != 1:
         raise InvalidRequest("the Sec-WebSocket-Version header is missing or there are several")
     text = values[0]
@@ -418,11 +426,11 @@ def _read_version(headers: Headers, supported: Sequence[int]) -> int:
 
 
 def _read_key(headers: Headers) -> str:
-    values = headers.get_all("Sec-WebSocket-Key")
+    values = headers.lines("sec-websocket-key")
     if len(values) != 1:
         raise InvalidRequest("the Sec-WebSocket-Key header is missing or there are several")
     try:
-        valid = len(values[0]) == 24 and len(base64.b64decode(values[0], validate=True)) == 16
+        valid = len(values[0]) == 24 and len(a2b_base64(values[0], strict_mode=True)) == 16
     except ValueError:
         valid = False
     if not valid:
@@ -431,10 +439,10 @@ def _read_key(headers: Headers) -> str:
 
 
 def _read_origin(headers: Headers, version: int, options: Options) -> str:
-    values = headers.get_all("Origin")
+    values = headers.lines("origin")
     if version < 13:
         # Some drafts of version 8 call it so. The other name is still looked at: it must not get past the check.
-        values += headers.get_all("Sec-WebSocket-Origin")
+        values += headers.lines("sec-websocket-origin")
     if not values:
         return ""
     if len(values) > 1:
@@ -449,11 +457,11 @@ def _read_origin(headers: Headers, version: int, options: Options) -> str:
 
 
 def _read_protocols(headers: Headers) -> list[str]:
-    value = headers.get("Sec-WebSocket-Protocol")
-    if value is None:
+    values = headers.lines("sec-websocket-protocol")
+    if not values:
         return []
     try:
-        protocols = parse_token_list(value)
+        protocols = parse_token_list(",".join(values))
     except ValueError as error:
         raise InvalidRequest(f"bad Sec-WebSocket-Protocol: {error}") from None
     if len(set(protocols)) < len(protocols):
@@ -462,7 +470,9 @@ def _read_protocols(headers: Headers) -> list[str]:
 
 
 def _read_extensions(headers: Headers) -> list[Extension]:
-    values = headers.get_all("Sec-WebSocket-Extensions")
+    values = headers.lines("sec-websocket-extensions")
+    if not values:
+        return []
     try:
         return parse_extensions(values)
     except ValueError as error:

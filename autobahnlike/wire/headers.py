@@ -40,6 +40,9 @@ HeaderSource: TypeAlias = "Mapping[str, Any] | Iterable[tuple[str, Any]] | None"
 # RFC 9110, section 5.6.2.
 TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+# What a header line consists of, if it is as it usually is: printable ASCII, spaces and tabs.
+TEXT_BYTES = bytes(range(0x20, 0x7F)) + b"\t"
+
 # RFC 9110, section 5.6.3. str.strip() without an argument would also take NEL, FS and other characters away.
 OPTIONAL_WHITESPACE = " \t"
 
@@ -59,13 +62,13 @@ class Headers:
     __slots__ = ("_pairs", "_repeated", "_values")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
-        self._pairs = tuple(pairs)
-        self._values = {name.lower(): value for name, value in self._pairs}
+        self._pairs = pairs = tuple(pairs)
+        self._values = values = {name.lower(): value for name, value in pairs}
         # All the values of each field; hardly any message repeats one, so it is made only where one is.
         self._repeated: dict[str, list[str]] | None = None
-        if len(self._values) < len(self._pairs):
-            self._repeated = {name: [] for name in self._values}
-            for name, value in self._pairs:
+        if len(values) < len(pairs):
+            self._repeated = {name: [] for name in values}
+            for name, value in pairs:
                 self._repeated[name.lower()].append(value)
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -77,9 +80,13 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """The values of a field, one for each of its lines; empty if there is none."""
+        return self.lines(name.lower())
+
+    def lines(self, name: str) -> list[str]:
+        """The same for a name that is in lower case."""
         if self._repeated is not None:
-            return list(self._repeated.get(name.lower(), ()))
-        value = self._values.get(name.lower())
+            return list(self._repeated.get(name, ()))
+        value = self._values.get(name)
         return [] if value is None else [value]
 
     def items(self) -> tuple[tuple[str, str], ...]:
@@ -99,7 +106,7 @@ class Headers:
         return iter(self._values)
 
     def __eq__(self, other: object) -> bool:
-        return self._pairs == other._pairs if isinstance(other, Headers) else NotImplemented
+        return self._pairs == other.items() if isinstance(other, Headers) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._pairs)
@@ -279,8 +286,8 @@ def _parse_param(text: str) -> tuple[str, str | None]:
     if not equals:
         return name, None
     value = value.lstrip(OPTIONAL_WHITESPACE)
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        characters = iter(value[1:-1])
+    if len(value) > 1 and value.startswith('"') and value.endswith('"'):
+        characters = iter(value[1 : len(value) - 1])
         value = "".join(next(characters, "") if character == "\\" else character for character in characters)
     # RFC 6455, section 9.1: "When using the quoted-string syntax variant, the value after quoted-string unescaping MUST
     # conform to the 'token' ABNF."

@@ -17,7 +17,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from autobahnlike.exception import HandshakeError, InvalidArgument, InvalidRequest, InvalidResponse
 from autobahnlike.wire.headers import (
-    OPTIONAL_WHITESPACE,
+    TEXT_BYTES,
     TOKEN_BYTES,
     Headers,
     check_header,
@@ -25,6 +25,7 @@ from autobahnlike.wire.headers import (
     is_visible,
     quote_text,
 )
+from autobahnlike.wire.kernel import read_fields
 
 __all__ = (
     "HeadReader",
@@ -34,6 +35,7 @@ __all__ = (
     "ResponseReader",
     "clean_reason",
     "header_line",
+    "read_whole_request",
     "reason_phrase",
     "write_request",
     "write_response",
@@ -41,8 +43,7 @@ __all__ = (
 
 _VISIBLE = bytes(range(0x21, 0x7F))
 _REQUEST_LINE_BYTES = _VISIBLE + b" "
-_TEXT_BYTES = _VISIBLE + b" \t"
-_FIELD_BYTES = _TEXT_BYTES + bytes(range(0x80, 0x100))
+_FIELD_BYTES = TEXT_BYTES + bytes(range(0x80, 0x100))
 
 # Longer than the method of any request (RFC 9110, section 16.1), to tell binary and other protocols from HTTP early.
 _MAX_METHOD = 24
@@ -250,40 +251,13 @@ class RequestReader(HeadReader[Request]):
 
     def feed(self, data: bytes) -> Request | None:
         """Take what arrived; see ``HeadReader.feed``."""
-        request = None if self._buffer else self._read_whole(data)
-        return super().feed(data) if request is None else request
-
-    def _read_whole(self, data: bytes) -> Request | None:
-        """Read a head that came in one piece, as nearly all do, in a fifth of the time that its lines take one by one.
-
-        Gives None for whatever is not as usual in any way: reading it line by line will tell what is wrong with it.
-        """
-        end = data.find(b"\r\n\r\n")
-        if end < 0 or end + 4 > self._max_size:
-            return None
-        head = data[:end]
-        first, *lines = head.decode("latin-1").split("\r\n")
-        if (
-            # Nothing but text between the line ends.
-            head.translate(None, _TEXT_BYTES) != b"\r\n" * len(lines)
-            or len(lines) > self._max_headers
-            or (end > self._max_line and max(map(len, (first, *lines))) > self._max_line)
-        ):
-            return None
-        target = first[4:-9]
-        if first != f"GET {target} HTTP/1.1" or not is_visible(target):
-            return None
-        pairs = []
-        for line in lines:
-            name, colon, value = line.partition(":")
-            if not colon or not name:
-                return None
-            pairs.append((name, value.strip(OPTIONAL_WHITESPACE)))
-        if "".join([name for name, _ in pairs]).encode("ascii").translate(None, TOKEN_BYTES):
-            return None
-        self._buffer += data[: end + 4]
-        self.rest = bytes(data[end + 4 :])
-        return Request("GET", target, "HTTP/1.1", Headers(pairs))
+        if not self._buffer:
+            request, end = read_whole_request(data, self._max_size, self._max_headers)
+            if request is not None:
+                self._buffer += data[:end]
+                self.rest = bytes(data[end:])
+                return request
+        return super().feed(data)
 
     def _check_start(self, text: bytes) -> None:
         method, space, _ = text.partition(b" ")
@@ -314,6 +288,36 @@ class RequestReader(HeadReader[Request]):
 
     def _refuse(self, reason: str, status: int = 400) -> InvalidRequest:
         return InvalidRequest(reason, status)
+
+
+def read_whole_request(data: bytes, max_size: int, max_headers: int) -> tuple[Request | None, int]:
+    """Read a head that came in one piece, as nearly all do, in a fraction of the time that a ``RequestReader`` takes.
+
+    Args:
+        data: what arrived first.
+        max_size: see ``HeadReader``.
+        max_headers: see ``HeadReader``.
+
+    Returns:
+        The request, and where in ``data`` its head ends. None, and 0, for whatever is not as usual in any way: a
+        ``RequestReader`` will tell what is wrong with it, if anything is.
+    """
+    max_size = max_size or _UNLIMITED
+    max_line = max_size // 4
+    end = data.find(b"\r\n\r\n")
+    first_end = data.find(b"\r\n")
+    if end < 0 or end + 4 > max_size or first_end > max_line:
+        return None, 0
+    first = data[:first_end]
+    if not first.startswith(b"GET ") or not first.endswith(b" HTTP/1.1"):
+        return None, 0
+    target = first[4 : first_end - 9].decode("latin-1")
+    if not is_visible(target):
+        return None, 0
+    pairs = read_fields(data, first_end + 2, end, max_line, max_headers or _UNLIMITED) if first_end < end else []
+    if pairs is None:
+        return None, 0
+    return Request("GET", target, "HTTP/1.1", Headers(pairs)), end + 4
 
 
 class ResponseReader(HeadReader[Response]):

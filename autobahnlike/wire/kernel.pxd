@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t
 
 cpdef bytes unmask(bytes data, Py_ssize_t start, Py_ssize_t end)
 cpdef bint is_utf8(data) except -1
+cpdef list read_fields(bytes data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t max_line, Py_ssize_t max_fields)
 cpdef int put_frame(bytearray out, int first_byte, bytes payload, bytes key) except -1
 cpdef int put_header(bytearray out, int first_byte, Py_ssize_t length, bytes key) except -1
 

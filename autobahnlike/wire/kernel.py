@@ -1,4 +1,4 @@
-"""The loops over single bytes: unmasking, UTF-8 that arrives in pieces, the headers of frames.
+"""The loops over single bytes: unmasking, UTF-8 that arrives in pieces, the headers of frames and of requests.
 
 All else in the core is one source that runs as Python, and compiled. This is the part that is written twice: here for
 readers, and for machines that have no compiler; in ``kernel.pyx`` for those that have.
@@ -7,10 +7,11 @@ readers, and for machines that have no compiler; in ``kernel.pyx`` for those tha
 from __future__ import annotations
 
 from autobahnlike.wire.frames import frame_header
+from autobahnlike.wire.headers import OPTIONAL_WHITESPACE, TEXT_BYTES, TOKEN_BYTES
 from autobahnlike.wire.masking import apply_mask, rotate_mask
 from autobahnlike.wire.utf8 import Utf8Decoder, is_utf8
 
-__all__ = ("Assembly", "apply_mask", "is_utf8", "put_frame", "put_header", "unmask")
+__all__ = ("Assembly", "apply_mask", "is_utf8", "put_frame", "put_header", "read_fields", "unmask")
 
 # Up to this size, what a call costs is worth saving.
 _SMALL = 2048
@@ -52,6 +53,45 @@ def put_frame(out: bytearray, first_byte: int, payload: bytes, key: bytes | None
     else:
         put_header(out, first_byte, length, key)
         out += payload if key is None else apply_mask(payload, key)
+
+
+def read_fields(data: bytes, start: int, end: int, max_line: int, max_fields: int) -> list[tuple[str, str]] | None:
+    """Read header lines that are as they usually are: tokens, colons, and values of printable ASCII.
+
+    Args:
+        data: what has the lines in it.
+        start: where the first of them begins.
+        end: where the last of them ends, its CR LF not included.
+        max_line: bytes that a line may have.
+        max_fields: lines that there may be.
+
+    Returns:
+        The name and the value of each, without the whitespace around the value; None if a line is anything else, which
+        need not be wrong.
+
+    Raises:
+        IndexError: there are no such bytes.
+    """
+    if not 0 <= start <= end <= len(data):
+        raise IndexError(f"no bytes {start} to {end} in {len(data)}")
+    head = data[start:end]
+    lines = head.decode("latin-1").split("\r\n")
+    if (
+        len(lines) > max_fields
+        # Nothing but text between the line ends.
+        or head.translate(None, TEXT_BYTES) != b"\r\n" * (len(lines) - 1)
+        or (end - start > max_line and max(map(len, lines)) > max_line)
+    ):
+        return None
+    fields = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name:
+            return None
+        fields.append((name, value.strip(OPTIONAL_WHITESPACE)))
+    if "".join([name for name, _ in fields]).encode("ascii").translate(None, TOKEN_BYTES):
+        return None
+    return fields
 
 
 def put_header(out: bytearray, first_byte: int, length: int, key: bytes | None) -> None:

@@ -6,6 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.memoryview cimport PyMemoryView_FromObject
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
+from cpython.unicode cimport PyUnicode_1BYTE_KIND, PyUnicode_FromKindAndData
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
@@ -23,7 +24,9 @@ cdef extern from "kernel.h" nogil:
         UTF8_BAD
         UTF8_WHOLE
 
-__all__ = ("Assembly", "apply_mask", "is_utf8", "put_frame", "put_header", "unmask")
+from autobahnlike.wire.headers import OPTIONAL_WHITESPACE, TEXT_BYTES, TOKEN_BYTES
+
+__all__ = ("Assembly", "apply_mask", "is_utf8", "put_frame", "put_header", "read_fields", "unmask")
 
 # The least memory for a message that arrives in pieces, and by how much it grows.
 cdef enum:
@@ -75,6 +78,64 @@ cpdef bytes unmask(bytes data, Py_ssize_t start, Py_ssize_t end):
     cdef bytes payload = PyBytes_FromStringAndSize(NULL, end - start)
     kernel_mask(start_of(payload), first, end - start, first - 4)
     return payload
+
+
+# What a byte in a header line may be
+cdef enum:
+    TOKEN = 1
+    TEXT = 2
+    BLANK = 4
+
+cdef uint8_t kinds[256]
+
+
+cdef add_kind(bytes members, uint8_t kind):
+    cdef uint8_t byte
+    for byte in members:
+        kinds[byte] |= kind
+
+
+add_kind(TOKEN_BYTES, TOKEN)
+add_kind(TEXT_BYTES, TEXT)
+add_kind(OPTIONAL_WHITESPACE.encode("ascii"), BLANK)
+
+
+cdef inline const uint8_t *past(const uint8_t *at, const uint8_t *end, uint8_t kind) noexcept:
+    while at < end and kinds[at[0]] & kind:
+        at += 1
+    return at
+
+
+cdef inline str text(const uint8_t *start, const uint8_t *end):
+    return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, start, end - start)
+
+
+cpdef list read_fields(bytes data, Py_ssize_t start, Py_ssize_t end, Py_ssize_t max_line, Py_ssize_t max_fields):
+    check_range(data, start, end)
+    cdef const uint8_t *line = start_of(data) + start
+    cdef const uint8_t *stop = start_of(data) + end
+    cdef const uint8_t *colon
+    cdef const uint8_t *value
+    cdef const uint8_t *line_end
+    cdef const uint8_t *value_end
+    cdef list fields = []
+    while True:
+        colon = past(line, stop, TOKEN)
+        if colon == line or colon == stop or colon[0] != c":":
+            return None
+        line_end = past(colon + 1, stop, TEXT)
+        if line_end - line > max_line or len(fields) >= max_fields:
+            return None
+        value = past(colon + 1, line_end, BLANK)
+        value_end = line_end
+        while value_end > value and kinds[(value_end - 1)[0]] & BLANK:
+            value_end -= 1
+        fields.append((text(line, colon), text(value, value_end)))
+        if line_end == stop:
+            return fields
+        if stop - line_end < 2 or line_end[0] != c"\r" or line_end[1] != c"\n":
+            return None
+        line = line_end + 2
 
 
 def apply_mask(data, bytes key):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autobahnlike.wire.handshake import Acceptance, Opening, read_request, read_response
-from autobahnlike.wire.http11 import Request, RequestReader, ResponseReader
+from autobahnlike.wire.http11 import Request, RequestReader, Response, ResponseReader, read_whole_request
 from autobahnlike.wire.options import Options
 
 __all__ = ("OpeningHandshake",)
@@ -29,6 +29,7 @@ class OpeningHandshake:
         "_complete",
         "_external_port",
         "_is_secure",
+        "_is_server",
         "_options",
         "_reader",
         "key",
@@ -39,10 +40,11 @@ class OpeningHandshake:
 
     def __init__(self, options: Options, *, is_server: bool, is_secure: bool, external_port: int | None) -> None:
         self._options = options
+        self._is_server = is_server
         self._is_secure = is_secure
         self._external_port = external_port
-        bounds = (options.max_handshake_size, options.max_handshake_headers)
-        self._reader = RequestReader(*bounds) if is_server else ResponseReader(*bounds)
+        # Only for a head that does not come whole
+        self._reader: RequestReader | ResponseReader | None = None
         self._complete = False
         self.key = ""
         self.protocols: tuple[str, ...] = ()
@@ -61,12 +63,29 @@ class OpeningHandshake:
         if self._complete:
             self.rest += data
             return None
-        head = self._reader.feed(data)
+        head = self._read_head(data)
         if head is None:
             return None
         self._complete = True
-        self.rest = self._reader.rest
         if isinstance(head, Request):
             self.request = head
             return read_request(head, self._options, is_secure=self._is_secure, external_port=self._external_port)
         return read_response(head, key=self.key, protocols=self.protocols)
+
+    def _read_head(self, data: bytes) -> Request | Response | None:
+        """Read on in the head; give it, and set ``rest``, when it is complete."""
+        reader = self._reader
+        if reader is None:
+            max_size, max_headers = self._options.max_handshake_size, self._options.max_handshake_headers
+            if self._is_server:
+                request, end = read_whole_request(data, max_size, max_headers)
+                if request is not None:
+                    self.rest = data[end:]
+                    return request
+                reader = RequestReader(max_size, max_headers)
+            else:
+                reader = ResponseReader(max_size, max_headers)
+            self._reader = reader
+        head = reader.feed(data)
+        self.rest = reader.rest
+        return head

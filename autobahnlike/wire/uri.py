@@ -168,10 +168,13 @@ def parse_host(value: str) -> tuple[str, int | None]:
     if not valid or rest[:1] not in ("", ":"):
         raise ValueError("the host is malformed")
     digits = rest[1:]
+    if not digits:
+        return host.lower(), None
     # Five digits at most: int() refuses long numbers with an error of its own.
-    if digits and not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and 0 < int(digits) <= 65535):
+    port = int(digits) if len(digits) <= 5 and digits.isascii() and digits.isdigit() else 0
+    if not 0 < port <= 65535:
         raise ValueError("the port is malformed")
-    return host.lower(), int(digits) if digits else None
+    return host.lower(), port
 
 
 def parse_origin(text: str) -> Origin | None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, fail, inlineCallbacks, succeed
 from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -326,6 +329,95 @@ class TestWriting:
         link.resumeProducing()
         link.stopProducing()
         assert link.buffered == 0
+
+    def test_when_the_connection_is_gone(self) -> None:
+        link, session = link_to(Transport())
+        link.lost()
+        link.pauseProducing()
+        link.resumeProducing()
+        assert session.calls == []
+
+
+class Plain(Connection):
+    """A TCP connection of Twisted's own, over one end of a pair of sockets."""
+
+    connected = 1
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.waits = False
+        reactor: Any = self
+        super().__init__(sock, Protocol(), reactor)
+
+    def addWriter(self, writer: Any) -> None:
+        self.waits = True
+
+    def removeWriter(self, writer: Any) -> None:
+        self.waits = False
+
+    def getPeer(self) -> None:
+        pass
+
+    getHost = getPeer
+
+
+class TestWritingToTheSocket:
+    @pytest.fixture
+    def ends(self) -> Iterator[tuple[Plain, socket.socket]]:
+        near, far = socket.socketpair()
+        far.setblocking(False)
+        with near, far:
+            yield Plain(near), far
+
+    def link(self, transport: Any, high_water: int = 1 << 20) -> TwistedLink:
+        return TwistedLink(transport, SimpleNamespace(_session=Session()), high_water)
+
+    def test_it_is_not_left_to_the_reactor(self, ends: tuple[Plain, socket.socket]) -> None:
+        transport, far = ends
+        self.link(transport).write([b"a", bytearray(b"b"), memoryview(b"c")])
+        assert far.recv(10) == b"abc"
+        assert not transport.waits
+
+    def test_what_waits_already_goes_first(self, ends: tuple[Plain, socket.socket]) -> None:
+        transport, far = ends
+        transport.write(b"a")
+        self.link(transport).write([b"b"])
+        assert transport.waits
+        transport.doWrite()
+        assert far.recv(10) == b"ab"
+
+    def test_what_the_socket_does_not_take_is_left_to_the_reactor(self, ends: tuple[Plain, socket.socket]) -> None:
+        transport, far = ends
+        link, sent, received = self.link(transport), b"", b""
+        for number in range(10):
+            data = bytes([number]) * 100_000
+            link.write([data])
+            sent += data
+        assert transport.waits
+        while len(received) < len(sent):
+            received += far.recv(1 << 20)
+            transport.doWrite()
+        assert received == sent
+
+    def test_much_is_written_as_ever(self, ends: tuple[Plain, socket.socket]) -> None:
+        transport, _ = ends
+        self.link(transport, 10).write([b"x" * 11])
+        assert transport.waits
+
+    @pytest.mark.parametrize("why", ["broken", "TLS", "gone"])
+    def test_what_cannot_be_written_to(self, ends: tuple[Plain, socket.socket], why: str) -> None:
+        transport, far = ends
+        link = self.link(transport)
+        if why == "broken":
+            far.close()
+        elif why == "TLS":
+            transport.TLS = True
+        else:
+            transport.connected = 0
+        # To Twisted's own way of writing, for which there is no session of TLS here.
+        transport.write = [].append  # type: ignore[method-assign]
+        link.write([b"x"])
+        assert transport.write.__self__ == [b"x"]  # type: ignore[attr-defined]
 
 
 class TestEnding:

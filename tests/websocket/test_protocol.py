@@ -288,6 +288,27 @@ class TestAttributes:
         assert (details.is_server, details.is_secure) == (True, is_secure)
         assert end.protocol.peer == details.peer
 
+    def test_they_are_not_written_out_before_somebody_asks_and_last(self) -> None:
+        end = End().connect()
+        end.session.connection_lost()
+        assert not {"peer", "transport_details"} & vars(end.protocol).keys()
+        details = end.protocol.transport_details
+        assert end.protocol.transport_details is details
+        assert (end.protocol.peer, details.own) == ("tcp4:192.0.2.1:1234", "tcp4:192.0.2.2:80")
+
+    def test_they_are_those_of_the_last_connection(self) -> None:
+        end = End().connect()
+        first = end.protocol.transport_details
+        end.protocol.peer = "what a proxy says"
+        end.session.connection_lost()
+        end.connect()
+        assert end.protocol.peer == "tcp4:192.0.2.1:1234"
+        assert end.protocol.transport_details is not first
+
+    def test_before_there_was_a_connection(self) -> None:
+        assert End().protocol.transport_details.peer is None
+        assert WebSocketProtocol.peer == End().protocol.peer == "unknown"
+
     def test_traffic(self) -> None:
         end = End().open()
         stats = end.protocol.trafficStats

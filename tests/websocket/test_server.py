@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from autobahnlike.websocket import server
 from autobahnlike.websocket.compress import PerMessageDeflateOfferAccept
+from autobahnlike.websocket.protocol import WebSocketServerProtocol
 from autobahnlike.websocket.server import extension_parameters
 from autobahnlike.websocket.types import ConnectionAccept, ConnectionDeny
 from autobahnlike.wire.headers import parse_extensions
@@ -49,6 +51,24 @@ class TestRequest:
         assert (told.version, told.origin, told.protocols) == (13, "http://example.com", ["a", "b"])
         assert told.extensions == [("x", {"y": ["1", True], "z": [True]})]
         assert told.headers["host"] == "localhost"
+
+    def test_no_request_is_made_for_an_application_that_does_not_ask(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[Any] = []
+        monkeypatch.setattr(server, "ConnectionRequest", lambda *details: made.append(details))
+
+        class Silent(WebSocketServerProtocol):
+            pass
+
+        asked = type("Asked", (Silent,), {"onConnect": lambda self, request: None})
+        for protocol, count in ((Silent, 0), (asked, 1)):
+            end = End(protocol).connect()
+            end.receive(request("/"))
+            assert end.take().startswith(b"HTTP/1.1 101 ")
+            assert len(made) == count
+        end = End(Silent).connect()
+        end.protocol.onConnect = lambda request: None
+        end.receive(request("/"))
+        assert len(made) == 2
 
     def test_what_the_protocol_has_of_it(self) -> None:
         end, _ = connect(headers="Origin: http://example.com\r\n", target="/path?q=1")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import re
+import string
 import struct
 import tracemalloc
 from collections.abc import Callable, Iterable
@@ -109,6 +111,7 @@ class TestUnmasking:
             lambda: kernel.unmask(None, 4, 4),
             lambda: kernel.apply_mask(b"data", None),
             lambda: kernel.apply_mask(None, KEY),
+            lambda: kernel.read_fields(None, 0, 0, 1, 1),
             lambda: kernel.put_frame(bytearray(), 0x82, None, None),
             lambda: kernel.put_frame(None, 0x82, b"", None),
             lambda: kernel.put_header(None, 0x82, 0, None),
@@ -119,6 +122,65 @@ class TestUnmasking:
         for call in calls:
             with pytest.raises(TypeError):
                 call()
+
+
+FIELDS = b"Host: a\r\nX-y:\t b c \t\r\nEmpty:\r\nColons: a:b"
+READ = [("Host", "a"), ("X-y", "b c"), ("Empty", ""), ("Colons", "a:b")]
+
+
+@both
+class TestFields:
+    def read(self, kernel: Any, lines: bytes, max_line: int = 1000, max_fields: int = 10) -> Any:
+        return kernel.read_fields(b"before" + lines + b"behind", 6, 6 + len(lines), max_line, max_fields)
+
+    def test_usual_ones(self, kernel: Any) -> None:
+        assert self.read(kernel, FIELDS) == READ
+
+    def test_bounds(self, kernel: Any) -> None:
+        assert self.read(kernel, FIELDS, len("X-y:\t b c \t"), 4) == READ
+        assert self.read(kernel, FIELDS, len("X-y:\t b c \t") - 1, 4) is None
+        assert self.read(kernel, FIELDS, 1000, 3) is None
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            b"",
+            b":",
+            b": a",
+            b"name",
+            b"na me: a",
+            b"name : a",
+            b" name: a",
+            b"a: b\r\n c",
+            b"a: b\r\n",
+            b"a: b\r\n\r\nc: d",
+            b"a: b\nc: d",
+            b"a: b\rc: d",
+            b"a: b\r\r\n\nc: d",
+            b"a: b\n\rc: d",
+            b"a: b\r",
+            b"a: b\n",
+            b"a\r\nb: c",
+        ],
+    )
+    def test_others(self, kernel: Any, lines: bytes) -> None:
+        assert self.read(kernel, lines) is None
+
+    def test_every_byte(self, kernel: Any) -> None:
+        tokens = {ord(character) for character in "!#$%&'*+-.^_`|~" + string.ascii_letters + string.digits}
+        for byte in range(256):
+            name = self.read(kernel, b"a%cb: c" % byte)
+            if byte in tokens:
+                assert name == [(f"a{chr(byte)}b", "c")]
+            else:
+                assert name == ([("a", "b: c")] if byte == ord(":") else None)
+            value = self.read(kernel, b"a: b%cc" % byte)
+            assert value == ([("a", f"b{chr(byte)}c")] if byte == 9 or 32 <= byte < 127 else None)
+
+    def test_what_is_not_there_is_refused(self, kernel: Any) -> None:
+        for start, end in ((-1, 3), (2, 1), (0, 5), (5, 5)):
+            with pytest.raises(IndexError):
+                kernel.read_fields(b"a: b", start, end, 100, 100)
 
 
 @both
@@ -299,6 +361,23 @@ class TestTextInPieces:
         assert assembly.complete()
         assert assembly.append(b"\xff\xc3")
         assert assembly.complete()
+
+
+class TestAnyFields:
+    """Over all kernels in one test, as below."""
+
+    @given(
+        st.lists(st.sampled_from([b"a", b"Key", b":", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\x80", b"\0"]), max_size=12)
+    )
+    def test_usual_ones_are_read_and_no_others(self, pieces: list[bytes]) -> None:
+        lines = b"".join(pieces)
+        line = rb"[aKey]+:[\taKey: ]*"
+        expected = None
+        if re.fullmatch(rb"%b(\r\n%b)*" % (line, line), lines):
+            pairs = [field.split(":", 1) for field in lines.decode().split("\r\n")]
+            expected = [(name, value.strip(" \t")) for name, value in pairs]
+        for kernel in KERNELS.values():
+            assert kernel.read_fields(lines, 0, len(lines), 1000, 20) == expected
 
 
 class TestAnyPieces:
