@@ -116,6 +116,9 @@ class Figures:
         beside: the same with them.
         median_alone: the median without them.
         median_beside: the median with them.
+        cost_alone: the server's CPU time for each message that it delivers, without them. Less than the latency does it
+            depend on what else the machine has to do.
+        cost_beside: the same with them.
         memory: of an idle view.
     """
 
@@ -123,6 +126,8 @@ class Figures:
     beside: list[float] = field(default_factory=list)
     median_alone: list[float] = field(default_factory=list)
     median_beside: list[float] = field(default_factory=list)
+    cost_alone: list[float] = field(default_factory=list)
+    cost_beside: list[float] = field(default_factory=list)
     memory: float = 0
 
     @property
@@ -193,11 +198,11 @@ def measure(server: str, *, idle: int = 2000, chat: int = 50, rounds: int = 5, s
 
         def talk() -> load.Result:
             _choose(running.port, "chat")
-            arguments = ["broadcast", *common, f"--connections={chat}", f"--seconds={seconds}", "--warm-up=0.3"]
+            arguments = ["broadcast", *common, f"--connections={chat}", f"--seconds={seconds}", "--warm-up={min(0.3, seconds)}"]
             return load.run(program, arguments, shares.load)
 
         # What is made once is made now.
-        hold(idle).close()
+        hold(1).close()
         talk()
         for number in range(rounds):
             alone = talk()
@@ -211,7 +216,13 @@ def measure(server: str, *, idle: int = 2000, chat: int = 50, rounds: int = 5, s
             figures.beside.append(beside.p99)
             figures.median_alone.append(alone.p50)
             figures.median_beside.append(beside.p50)
+            figures.cost_alone.append(alone.server_cpu / alone.messages)
+            figures.cost_beside.append(beside.server_cpu / beside.messages)
     return figures
+
+
+def _pair(alone: list[float], beside: list[float], scale: float) -> str:
+    return f"{scale * statistics.median(alone):.2f} {scale * statistics.median(beside):>7.2f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -223,18 +234,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each round (default: %(default)s)")
     options = parser.parse_args(arguments)
-    print(f"chat of {options.chat}, latency in ms without and with {options.idle} idle views")
-    print(f"{'':24}{'median':>16}{'99th percentile':>20}{'ratio':>8}{'KiB for each':>16}")
+    print(f"chat of {options.chat}, without and with {options.idle} idle views; medians of {options.rounds} rounds")
+    print(f"{'':24}{'median, ms':>16}{'p99, ms':>18}{'ratio':>8}{'CPU, us':>16}{'KiB each':>11}")
     for name in options.servers:
         found = measure(name, idle=options.idle, chat=options.chat, rounds=options.rounds, seconds=options.seconds)
-        middle = [
-            f"{1e3 * statistics.median(times):.2f}"
-            for times in (found.median_alone, found.median_beside, found.alone, found.beside)
-        ]
-        print(
-            f"{name:24}{middle[0]:>8}{middle[1]:>8}{middle[2]:>12}{middle[3]:>8}"
-            f"{found.ratio:>8.2f}{found.memory / 1024:>16.1f}"
-        )
+        p50 = _pair(found.median_alone, found.median_beside, 1e3)
+        p99 = _pair(found.alone, found.beside, 1e3)
+        cost = _pair(found.cost_alone, found.cost_beside, 1e6)
+        print(f"{name:24}{p50:>16}{p99:>18}{found.ratio:>8.2f}{cost:>16}{found.memory / 1024:>11.1f}", flush=True)
     return 0
 
 

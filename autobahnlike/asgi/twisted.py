@@ -148,8 +148,9 @@ class ASGIService(Service):
         if reactor is None:
             from twisted.internet import reactor
         self.urls: list[str] = []
-        self._started: Deferred[list[str]] = Deferred()
-        self._is_watched = False
+        # What became of the start, and who waits for it.
+        self._outcome: Any = None
+        self._waiters: list[Deferred[list[str]]] = []
         self._reactor: Any = reactor
         self._app = app
         self._endpoint = endpoint
@@ -163,14 +164,18 @@ class ASGIService(Service):
     @property
     def started(self) -> Deferred[list[str]]:
         """See the attributes. Whoever asks for it takes care of its failure, which is logged otherwise."""
-        self._is_watched = True
-        return self._started
+        waiter: Deferred[list[str]] = Deferred()
+        if self._outcome is not None:
+            # A Failure as well as a result.
+            waiter.callback(self._outcome)
+        else:
+            self._waiters.append(waiter)
+        return waiter
 
     def startService(self) -> None:
         """Start once the reactor runs."""
         super().startService()  # type: ignore[no-untyped-call]
-        if self._started.called:
-            self._started = Deferred()
+        self._outcome = None
         # In a turn of its own: a loop of asyncio runs after the reactor says that it does.
         self._reactor.callWhenRunning(lambda: self._reactor.callLater(0, self._start))
 
@@ -180,17 +185,15 @@ class ASGIService(Service):
         starting = self._starting = Deferred.fromCoroutine(self._startup())
         starting.addBoth(self._has_started)
 
-    def _has_started(self, result: list[str] | Failure) -> None:
+    def _has_started(self, outcome: list[str] | Failure) -> None:
         self._starting = None
-        if not isinstance(result, Failure):
-            self._started.callback(result)
-            return
-        if not self._is_watched:
+        self._outcome = outcome
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(outcome)  # type: ignore[arg-type]
+        if isinstance(outcome, Failure) and not waiters and not isinstance(outcome.value, CancelledError):
             # Nobody asks: it must not be a secret.
-            if not isinstance(result.value, CancelledError):
-                _log.failure("the application cannot be served", failure=result)
-            self._started.addErrback(lambda _: None)
-        self._started.errback(result)
+            _log.failure("the application cannot be served", failure=outcome)
 
     async def _startup(self) -> list[str]:
         server = self._server = self._make_server()
@@ -250,9 +253,8 @@ class ASGIService(Service):
     async def _stop(self) -> None:
         if self._starting is not None:
             self._starting.cancel()
-        elif self._server is None and not self._started.called:
-            self._started.addErrback(lambda _: None)
-            self._started.cancel()
+        elif self._server is None and self._outcome is None:
+            self._has_started(Failure(CancelledError()))
         ports, self._ports = self._ports, []
         self.urls = []
         await gatherResults([maybeDeferred(port.stopListening) for port in ports])

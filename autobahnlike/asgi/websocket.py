@@ -385,7 +385,9 @@ class WebSocketConversation:
         code = event.get("code", _NORMAL)
         reason = event.get("reason") or ""
         if not isinstance(code, int) or not isinstance(reason, str):
-            raise ValueError(f"websocket.close: the code must be a number and the reason text, not {code!r}, {reason!r}")
+            raise ValueError(
+                f"websocket.close: the code must be a number and the reason text, not {code!r}, {reason!r}"
+            )
         try:
             # Also where the client is gone by now: a wrong code is wrong every time.
             close_payload(code, reason)

@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from autobahnlike.asgi.failure import CannotLoad, CannotServe
 from autobahnlike.asgi.loading import load
 from autobahnlike.asgi.options import ServerOptions
-from autobahnlike.asgi.runner import is_installed
 from autobahnlike.asgi.run_twisted import open_places
+from autobahnlike.asgi.runner import is_installed
 from autobahnlike.asgi.tls import Certificate
 from autobahnlike.exception import InvalidArgument
 

@@ -138,7 +138,12 @@ class TestResponses:
     def test_headers_are_sent_as_they_are(self) -> None:
         headers = [(b"set-cookie", b"a=1"), (b"Set-Cookie", b"b=2"), (b"date", b"today"), (b"server", b"mine")]
         answer = Site(streaming(headers=headers)).connect(get()).answer()
-        assert answer.headers[:4] == [("set-cookie", "a=1"), ("set-cookie", "b=2"), ("date", "today"), ("server", "mine")]
+        assert answer.headers[:4] == [
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("date", "today"),
+            ("server", "mine"),
+        ]
 
     def test_no_server_header(self) -> None:
         assert Site(streaming(), server_header=None).connect(get()).answer().header("server") is None
@@ -219,6 +224,7 @@ class TestResponses:
 
     def test_a_large_response_may_take_longer_than_the_wait_for_the_next_request(self) -> None:
         """Its end is not cut off, although the application has finished long ago."""
+
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await respond(send, bytes(3_000_000))
 
@@ -288,8 +294,14 @@ class TestApplicationsThatAreWrong:
             ([{"type": "http.response.start", "status": 200}], "the application returned, and http.response.body is"),
             ([{"type": "http.response.body"}], "'http.response.body' cannot be sent now: http.response.start is"),
             ([{"type": "websocket.accept"}], "'websocket.accept' cannot be sent now: http.response.start is expected"),
-            ([{"type": "http.response.start", "status": 200}] * 2, "cannot be sent now: http.response.body is expected"),
-            ([{"type": "http.response.start", "status": 99}], "the status of a response must be from 200 to 599, not 99"),
+            (
+                [{"type": "http.response.start", "status": 200}] * 2,
+                "cannot be sent now: http.response.body is expected",
+            ),
+            (
+                [{"type": "http.response.start", "status": 99}],
+                "the status of a response must be from 200 to 599, not 99",
+            ),
             ([{"type": "http.response.start", "status": "200"}], "must be from 200 to 599, not '200'"),
             ([{"type": "http.response.start", "status": 200, "trailers": True}], "trailers are an extension that"),
             ([{"type": "http.response.start", "status": 200, "headers": [("a", "b")]}], "headers are pairs of bytes"),
@@ -393,7 +405,9 @@ class TestBodies:
 
     def test_expect_without_reading(self) -> None:
         """What the client was going to send is not wanted, so the connection cannot be used any more."""
-        client = Site(streaming(b"no")).connect(get(method="PUT", headers="Expect: 100-continue\r\nContent-Length: 3\r\n"))
+        client = Site(streaming(b"no")).connect(
+            get(method="PUT", headers="Expect: 100-continue\r\nContent-Length: 3\r\n")
+        )
         answer = client.answer()
         assert (answer.status, answer.header("connection")) == (200, "close")
         assert client.link.calls == ["finish"]

@@ -65,10 +65,16 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("event", "error"),
         [
-            ({"type": "websocket.send", "text": "x"}, "RuntimeError: 'websocket.send' cannot be sent now: the application"),
+            (
+                {"type": "websocket.send", "text": "x"},
+                "RuntimeError: 'websocket.send' cannot be sent now: the application",
+            ),
             ({"type": "http.response.start", "status": 200}, "RuntimeError: 'http.response.start' cannot be sent now"),
             ({"type": "websocket.accept", "headers": [(b"Sec-WebSocket-Protocol", b"a")]}, "set subprotocol instead"),
-            ({"type": "websocket.accept", "headers": [(b"connection", b"a")]}, "connection of websocket.accept belongs"),
+            (
+                {"type": "websocket.accept", "headers": [(b"connection", b"a")]},
+                "connection of websocket.accept belongs",
+            ),
             ({"type": "websocket.accept", "headers": [("x", "a")]}, "TypeError: headers are pairs of bytes"),
             ({"type": "websocket.accept", "headers": [(b"x", b"a\r\nb")]}, "RuntimeError"),
             ({"type": "websocket.accept", "subprotocol": "x"}, "the subprotocol 'x' (it offers: none)"),
@@ -109,9 +115,7 @@ class TestOpening:
 
         site = Site(app, max_denial_size=1000)
         assert websocket(site).answer().status == 500
-        assert failures(site) == [
-            "RuntimeError: the body of a response that denies a WebSocket has 1000 bytes at most"
-        ]
+        assert failures(site) == ["RuntimeError: the body of a response that denies a WebSocket has 1000 bytes at most"]
 
     def test_a_denial_that_is_not_finished(self) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,7 +213,10 @@ class TestOpen:
         [
             ({"type": "websocket.send", "text": b"x"}, "TypeError: the text of websocket.send must be str, not bytes"),
             ({"type": "websocket.send", "bytes": "x"}, "TypeError: the bytes of websocket.send must be bytes, not str"),
-            ({"type": "websocket.accept"}, "RuntimeError: 'websocket.accept' cannot be sent now: the WebSocket is open"),
+            (
+                {"type": "websocket.accept"},
+                "RuntimeError: 'websocket.accept' cannot be sent now: the WebSocket is open",
+            ),
             ({"type": "http.response.body"}, "RuntimeError: 'http.response.body' cannot be sent now"),
             ({"type": "websocket.close", "code": 1005}, "ValueError: websocket.close: "),
             ({"type": "websocket.close", "code": 1000, "reason": b"x"}, "ValueError: websocket.close: "),

@@ -169,7 +169,7 @@ async def exercise(loop: Loop, page: Page, block: dict[str, Any], logged: list[s
         if path.suffix != ".py":
             return None
         if path.name.startswith("test_"):
-            return run_tests(path) if loop.name == "asyncio" else None
+            return run_tests(path) if block["run"] else None
         if path.name == "providerconf.py":
             return None
     if not block["run"]:

@@ -90,7 +90,10 @@ async def serving(python: Path, folder: Path, loop: str) -> AsyncIterator[str]:
     )
     try:
         assert process.stdout is not None
-        line = (await process.stdout.readline()).decode()
+        line = ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(4 * PATIENCE):
+                line = (await process.stdout.readline()).decode()
         if not line.startswith("Listening on "):
             raise Failed(f"{folder.name} on {loop} does not start:\n{_end_of(path)}")
         yield line.split(" ")[2]

@@ -252,9 +252,11 @@ async def inspect_documented_name(ws: WebSocket) -> None:
     await ws.send(ws.query_parameters["a"])
 
 
-@app.websocket_route("/session", value_type="json")
 async def session(ws: WebSocket) -> None:
     await ws.send(dict(ws.session))
+
+
+app.websocket_route("/session", value_type="json")(session)
 
 
 @app.websocket_route("/session_write", value_type="json")
@@ -462,6 +464,7 @@ async def with_twice(ws: WebSocket) -> None:
 async def subprotocol(ws: WebSocket) -> None:
     await ws.accept(subprotocol="chat.v2")
     await ws.send("open")
+    await ws.close()
 
 
 @app.websocket_route("/close_in_with", auto_accept=False)
@@ -773,11 +776,35 @@ def _in_process() -> list[str]:
     class ClassView: ...
 
     register: Any = other.websocket_route
+    other.websocket_route("/session")(session)
+
+    def talk(client: Any, path: str, *texts: str, **options: Any) -> list[str]:
+        said: list[str] = []
+
+        def converse() -> None:
+            with client.websocket_connect(path, **options) as ws:
+                said.append(repr(ws.accepted_subprotocol))
+                for text in texts:
+                    ws.send_text(text)
+                while True:
+                    said.append(ws.receive_text())
+
+        said.append(_caught(converse))
+        return said
+
     with create_client(app) as client:
-        with client.websocket_connect("/echo") as ws:
-            ws.send_text("hi")
-            said = [ws.receive_text(), _caught(ws.receive_text)]
-        refused = _caught(lambda: client.websocket_connect("/nowhere").__enter__())
+        said = [
+            *talk(client, "/echo", "hi"),
+            *talk(client, "/close_in_auto"),
+            *talk(client, "/nowhere"),
+            *talk(client, "/reject"),
+            *talk(client, "/fail"),
+            *talk(client, "/fail_after_send"),
+            *talk(client, "/subprotocol", subprotocols=["chat.v1", "chat.v2"]),
+            *talk(client, "/api_key", headers={"api-key": "s3kr3t"}),
+        ]
+    with create_client(other) as client:
+        said += talk(client, "/session")
     return [
         _caught(lambda: register("/a")(sync_view)),
         _caught(lambda: register("/a")(ClassView)),
@@ -788,7 +815,6 @@ def _in_process() -> list[str]:
         _caught(lambda: register("/a", value_type="xml")(view)),
         _caught(lambda: configure(app)),
         *said,
-        refused,
     ]
 
 
