@@ -18,8 +18,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import cast
 
-from autobahnlike.asgi.address import BACKLOG, UnixAddress, open_sockets, parse_address, url_of
+from autobahnlike.asgi.address import UnixAddress, open_sockets, parse_address, url_of
 from autobahnlike.asgi.http import HttpConnection
+from autobahnlike.asgi.listen_asyncio import listen_on
 from autobahnlike.asgi.options import ServerOptions
 from autobahnlike.asgi.scope import Application
 from autobahnlike.asgi.server import Server
@@ -124,7 +125,7 @@ class Serving:
             scheme = "https" if self._ssl is not None else "http"
             self.urls = [url_of(sock, scheme) for sock in sockets]
             for sock in sockets:
-                self._servers.append(await self._serve(loop, server, sock))
+                self._servers.append(await listen_on(sock, lambda: _HttpProtocol(server), self._ssl))
         except BaseException:
             for sock in sockets:
                 sock.close()
@@ -157,16 +158,6 @@ class Serving:
         if isinstance(address, UnixAddress):
             self._path = address.path
         return open_sockets(address)
-
-    async def _serve(
-        self, loop: asyncio.AbstractEventLoop, server: Server, sock: socket.socket
-    ) -> asyncio.AbstractServer:
-        def make() -> asyncio.Protocol:
-            return _HttpProtocol(server)
-
-        if isinstance(sock.getsockname(), str):
-            return await loop.create_unix_server(make, sock=sock, backlog=BACKLOG, ssl=self._ssl)
-        return await loop.create_server(make, sock=sock, backlog=BACKLOG, ssl=self._ssl)
 
 
 def serve(
