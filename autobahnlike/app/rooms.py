@@ -356,7 +356,7 @@ class Room:
 
     async def _close(self, member: _Member) -> None:
         try:
-            await member.ws.ensure_closed(_TOO_SLOW)
+            await member.ws.dismiss(_TOO_SLOW, "too slow")
         except Exception:
             _log.exception("room %r: a member that was too slow could not be closed", self.name)
 

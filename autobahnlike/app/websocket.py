@@ -19,6 +19,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from starlette.datastructures import URL, QueryParams
@@ -113,6 +114,7 @@ class WebSocket(HTTPConnection):
         self.held = options.auto_accept
         self._entered = options.auto_accept
         self._rejected = False
+        self._is_dismissed = False
 
     def __repr__(self) -> str:
         return f"<WebSocket {full_path(self.scope)!r} {self._application.name} {self._client.name}>"
@@ -237,6 +239,25 @@ class WebSocket(HTTPConnection):
             code = _checked_code(code, reason)
         await self.accept_held()
         await self._send_event({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def dismiss(self, code: int, reason: str = "") -> None:
+        """Close the connection over the head of its view, as a room does with a member that is too slow.
+
+        To the view it is as if the client had gone: what it does with the connection raises ``WebSocketDisconnect``,
+        and that is no error, whichever codes the route catches.
+
+        Args:
+            code: the close code, as for :meth:`close`.
+            reason: text that goes with it, up to 123 bytes of UTF-8.
+
+        Raises:
+            ValueError: the code or the reason may not be sent.
+        """
+        if self._application is _Application.ACCEPTED:
+            self._is_dismissed = True
+            self._disconnect = (_checked_code(code, reason), reason)
+            with suppress(RuntimeError, OSError):
+                await self.close(code, reason)
 
     async def ensure_closed(self, code: int = 1000) -> None:
         """Close the connection if it is not closed, or gone, already.
@@ -413,7 +434,7 @@ class WebSocket(HTTPConnection):
         return (
             self.is_own_disconnect(exc)
             and isinstance(exc, StarletteWebSocketDisconnect)
-            and exc.code in self.caught_close_codes
+            and (self._is_dismissed or exc.code in self.caught_close_codes)
         )
 
     # Events
@@ -423,7 +444,7 @@ class WebSocket(HTTPConnection):
         if self._rejected:
             raise ConnectionRejected(_RECEIVED_CLOSE, self)
         if self._application is _Application.CLOSED:
-            raise RuntimeError(_RECEIVED_CLOSE)
+            raise self._gone() if self._is_dismissed else RuntimeError(_RECEIVED_CLOSE)
         if self._application is not _Application.ACCEPTED:
             raise _assertion("messages can be received when the connection has been accepted: await ws.accept() first")
         event = await self._next_event()
@@ -454,6 +475,10 @@ class WebSocket(HTTPConnection):
     async def _send_event(self, event: Message) -> None:
         kind = event["type"]
         if self._application is _Application.CLOSED:
+            if self._is_dismissed:
+                if kind == "websocket.close":
+                    return
+                raise self._gone(SendAfterDisconnect)
             raise ConnectionRejected(_SENT_CLOSE, self) if self._rejected else RuntimeError(_SENT_CLOSE)
         following = _AFTER.get((self._application, kind))
         if following is None:

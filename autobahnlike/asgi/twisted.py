@@ -190,7 +190,7 @@ class ASGIService(Service):
         self._outcome = outcome
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            waiter.callback(outcome)  # type: ignore[arg-type]
+            waiter.callback(outcome)
         if isinstance(outcome, Failure) and not waiters and not isinstance(outcome.value, CancelledError):
             # Nobody asks: it must not be a secret.
             _log.failure("the application cannot be served", failure=outcome)
@@ -254,7 +254,7 @@ class ASGIService(Service):
         if self._starting is not None:
             self._starting.cancel()
         elif self._server is None and self._outcome is None:
-            self._has_started(Failure(CancelledError()))
+            self._has_started(Failure(CancelledError()))  # type: ignore[no-untyped-call]
         ports, self._ports = self._ports, []
         self.urls = []
         await gatherResults([maybeDeferred(port.stopListening) for port in ports])

@@ -180,15 +180,14 @@ async def chat(ws: WebSocket, history: History, clients: Clients) -> None:
 
 
 async def _messages(ws: WebSocket) -> AsyncIterator[Any]:
-    """Give what the client sends, None for what is no JSON, until the room closes the connection as too slow."""
-    while not ws.closed:
+    """Give what the client sends, None for what is no JSON."""
+    while True:
         try:
             message = await ws.receive()
         except (KeyError, ValueError, RecursionError):
             # It is binary, it cannot be parsed, or it is nested too deeply to be.
             message = None
-        if not ws.closed:
-            yield message
+        yield message
 
 
 async def _greet(ws: WebSocket, user: str, key: str, history: History, clients: Clients) -> None:

@@ -294,7 +294,7 @@ class Session:
             self._pump()
 
     def write_later(self) -> None:
-        """Write what is sent from now on at the end of this turn of the loop: in one piece, if there is more to come."""
+        """Write what is sent from now on at the end of this turn of the loop, in one piece."""
         if not self._waits:
             self._waits = True
             batch = self._batch

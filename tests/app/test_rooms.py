@@ -277,10 +277,30 @@ async def test_the_slow_are_disconnected(way: Way) -> None:
     slow.release_sends()
     await way.settle()
     assert slow.wire == [101, "0", ("close", 1013)]
-    # Its view finds out as usual.
-    error = await slow.ended()
-    assert isinstance(error, WebSocketDisconnect)
-    assert error.code == 1013
+    # To its view it is as if the client had gone, and no failure.
+    assert await slow.ended() is None
+
+
+@both_ways
+@pytest.mark.parametrize("action", ["receive", "send", "close"])
+async def test_a_view_that_goes_on_when_it_was_dismissed(way: Way, action: str) -> None:
+    seen: list[object] = []
+    router = Router()
+
+    @router.websocket_route("/")
+    async def view(ws: WebSocket) -> None:
+        await ws.send("hello")
+        await ws.dismiss(1013, "too slow")
+        await ws.dismiss(1013)
+        try:
+            await {"receive": ws.receive, "send": lambda: ws.send("x"), "close": ws.close}[action]()
+        except WebSocketDisconnect as exc:
+            seen.append((exc.code, exc.reason))
+            raise
+
+    talk = await way.talk(router, "/")
+    assert (talk.wire, talk.error) == ([101, "hello", ("close", 1013)], None)
+    assert seen == ([] if action == "close" else [(1013, "too slow")])
 
 
 @both_ways

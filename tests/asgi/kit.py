@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ class AppKit(Kit):
         """Serve an application; without lifespan, unless ``lifespan`` is given."""
         settings = ServerOptions(**{"lifespan": "off", **options})
         sockets = [_listen(unix, host)]
-        address = sockets[0].getsockname()[:2]
+        address: Any = sockets[0].getsockname()
         stop = await self._start(app, sockets, tls, settings)
         is_stopped = False
 
@@ -48,7 +49,7 @@ class AppKit(Kit):
         self.sites = [*getattr(self, "sites", ()), stop_once]
         if unix is not None:
             return Listener("", 0, unix, stop_once)
-        return Listener(*address, None, stop_once)
+        return Listener(address[0], address[1], None, stop_once)
 
     async def _start(
         self, app: Application, sockets: list[socket.socket], tls: Any, options: ServerOptions
@@ -64,7 +65,7 @@ class AppKit(Kit):
 
     async def talk(self, app: Application, *more: bytes, headers: str = "", **options: Any) -> RawPeer:
         """The same, for an application that accepts."""
-        peer = await self.ask(app, *more, headers=headers, **options)
+        peer: RawPeer = await self.ask(app, *more, headers=headers, **options)
         head = await peer.read_head()
         assert head.startswith("HTTP/1.1 101 "), head
         return peer
@@ -108,6 +109,10 @@ def parse_answer_head(head: str) -> Answer:
     return Answer(int(found[1]), [(name.lower(), value.strip()) for name, value in pairs], b"")
 
 
+def _has(peer: RawPeer, size: int) -> bool:
+    return len(peer.received) >= size
+
+
 async def read_answer(peer: RawPeer, method: str = "GET") -> Answer:
     """Read a response, with its body."""
     answer = parse_answer_head(await peer.read_head())
@@ -119,7 +124,7 @@ async def read_answer(peer: RawPeer, method: str = "GET") -> Answer:
         while True:
             await peer._until(lambda: b"\r\n" in peer.received, "a chunk's header")
             size = int(peer._take(peer.received.index(b"\r\n") + 2), 16)
-            await peer._until(lambda size=size: len(peer.received) >= size + 2, "a chunk")
+            await peer._until(partial(_has, peer, size + 2), "a chunk")
             body += peer._take(size + 2)[:-2]
             if not size:
                 answer.body = bytes(body)
@@ -176,7 +181,7 @@ async def read_body(receive: Receive) -> bytes | None:
         event = await receive()
         if event["type"] == "http.disconnect":
             return None
-        body += event["body"]
+        body += bytes(event["body"])
         if not event["more_body"]:
             return body
 

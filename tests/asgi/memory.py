@@ -62,11 +62,11 @@ class Conversation:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.link: Any = FakeLink()
-        self.link.end = self
-        self.session: Any = None
+        link: Any = FakeLink()
+        link.end = self
+        self.link = link
         self.protocol: Any = None
-        self.session = HttpConnection(site.server, self.link, self._upgrade)
+        self.session: Any = HttpConnection(site.server, link, self._upgrade)
 
     def _upgrade(self, head: bytes, rest: bytes) -> None:
         factory = self.site.server.websockets
@@ -103,7 +103,8 @@ class Conversation:
 
     def answers(self, *methods: str) -> list[Answer]:
         """Take what the server has written, as responses; to what, if that is not GET."""
-        data, answers = self.take(), []
+        answers: list[Answer] = []
+        data = self.take()
         while data:
             head, end, data = data.partition(b"\r\n\r\n")
             assert end, head
@@ -140,6 +141,11 @@ class Conversation:
     def is_aborted(self) -> bool:
         """Whether it was dropped."""
         return "abort" in self.link.calls
+
+
+def start(awaitable: Any) -> Deferred[Any]:
+    """Run an awaitable of an application's beside it."""
+    return Deferred.fromCoroutine(awaitable)
 
 
 def websocket(site: Site, target: str = "/", headers: str = "") -> Conversation:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
 
 from autobahnlike.asgi.bridge import bridge
 
@@ -17,12 +17,13 @@ from autobahnlike.asgi.bridge import bridge
 def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a test as a bridged task, and demand that nothing is logged as unhandled."""
     events: list[Any] = []
-    globalLogPublisher.addObserver(events.append)
+    observe = cast(ILogObserver, events.append)
+    globalLogPublisher.addObserver(observe)
     try:
         asyncio.run(bridge(story()))
         gc.collect()
     finally:
-        globalLogPublisher.removeObserver(events.append)
+        globalLogPublisher.removeObserver(observe)
     assert [event for event in events if event.get("log_failure")] == []
 
 
@@ -124,7 +125,12 @@ def test_a_deferred_of_several() -> None:
     async def story() -> None:
         later: Deferred[int] = Deferred()
         seen: list[int] = []
-        later.addCallback(lambda value: seen.append(value) or value)
+
+        def see(value: int) -> int:
+            seen.append(value)
+            return value
+
+        later.addCallback(see)
         asyncio.get_running_loop().call_soon(later.callback, 1)
         assert await later == 1
         assert seen == [1]

@@ -12,7 +12,7 @@ HEAD = b"GET /a%20b/?c=d%20e HTTP/1.1\r\nHost: x\r\nX-Two:  a \r\nx-two:b\r\nEmp
 
 
 def websocket(**changes: Any) -> dict[str, Any]:
-    arguments = {
+    arguments: dict[str, Any] = {
         "head": HEAD,
         "subprotocols": ["a", "b"],
         "peer": "tcp4:192.0.2.1:1234",
@@ -26,7 +26,7 @@ def websocket(**changes: Any) -> dict[str, Any]:
 
 
 def http(**changes: Any) -> dict[str, Any]:
-    arguments = {
+    arguments: dict[str, Any] = {
         "method": "GET",
         "http_version": "1.1",
         "target": b"/a",

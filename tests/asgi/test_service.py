@@ -9,14 +9,14 @@ import asyncio
 import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
 from twisted.python.failure import Failure
 
 from autobahnlike.asgi import LifespanFailed, ServerOptions
@@ -95,7 +95,7 @@ class TestTwisted:
         assert app.told == ["startup"]
         (port,) = reactor.tcpServers
         protocol = port[1].buildProtocol(IPv4Address("TCP", "10.0.0.1", 1))
-        transport = StringTransport(peerAddress=IPv4Address("TCP", "10.0.0.1", 1))
+        transport: Any = StringTransport(peerAddress=IPv4Address("TCP", "10.0.0.1", 1))
         protocol.makeConnection(transport)
         protocol.dataReceived(get("/a"))
         assert transport.value().endswith(b"\r\n\r\nGET /a ")
@@ -169,11 +169,12 @@ class TestTwisted:
 
     def test_a_failure_that_nobody_asks_for_is_logged(self) -> None:
         events: list[Any] = []
-        globalLogPublisher.addObserver(events.append)
+        observe = cast(ILogObserver, events.append)
+        globalLogPublisher.addObserver(observe)
         try:
             started(Living(failure="no database"))
         finally:
-            globalLogPublisher.removeObserver(events.append)
+            globalLogPublisher.removeObserver(observe)
         (event,) = [event for event in events if event.get("log_failure")]
         assert event["log_format"] == "the application cannot be served"
 
@@ -276,8 +277,9 @@ class TestAsyncio:
         async def story() -> None:
             app = Living(gate=asyncio.get_running_loop().create_future())
             starting = asyncio.ensure_future(serve(app, "127.0.0.1:0").__aenter__())
-            while not app.told:
-                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert app.told == ["startup"]
             starting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await starting

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from autobahnlike.exception import InvalidArgument, PayloadExceededError
 from tests.asgi.kit import disconnected, echo_view, get, hello_app, read_body, respond, websocket_app
-from tests.asgi.memory import Conversation, Site, websocket
+from tests.asgi.memory import Conversation, Site, start, websocket
 from tests.conformance.kit import request
 from tests.wire.helpers import BINARY, CLOSE, PING, PONG, TEXT, Frame
 
@@ -187,7 +187,7 @@ class TestOpening:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
-            accepting = Deferred.fromCoroutine(send({"type": "websocket.accept"}))
+            accepting = start(send({"type": "websocket.accept"}))
             accepting.addErrback(lambda _: None)
 
         site = Site(app)
@@ -366,7 +366,7 @@ class TestOpen:
 
         async def view(receive: Receive, send: Send) -> None:
             for _ in range(1000):
-                waiting = Deferred.fromCoroutine(receive())
+                waiting = start(receive())
                 waiting.addErrback(lambda _: None)
                 waiting.cancel()
             while True:

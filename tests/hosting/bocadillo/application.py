@@ -766,7 +766,8 @@ def _caught(function: Callable[[], object]) -> str:
     return type(result).__name__
 
 
-def _in_process() -> list[str]:
+def _declared() -> list[str]:
+    """What is said of routes that cannot be."""
     other = App()
 
     def sync_view(ws: WebSocket) -> None: ...
@@ -776,6 +777,22 @@ def _in_process() -> list[str]:
     class ClassView: ...
 
     register: Any = other.websocket_route
+    return [
+        _caught(lambda: register("/a")(sync_view)),
+        _caught(lambda: register("/a")(ClassView)),
+        _caught(lambda: register("/a")(view)),
+        _caught(lambda: register("/a", False)).partition(":")[0],
+        _caught(lambda: register("/a", unknown=True)).partition(":")[0],
+        _caught(lambda: register("/{a:int}")(view)),
+        _caught(lambda: register("/a", value_type="xml")(view)),
+        _caught(lambda: configure(app)),
+    ]
+
+
+def _tested() -> list[str]:
+    """What the client for tests sees."""
+    # Without sessions: only one application can be configured.
+    other = App()
     other.websocket_route("/session")(session)
 
     def talk(client: Any, path: str, *texts: str, **options: Any) -> list[str]:
@@ -805,23 +822,18 @@ def _in_process() -> list[str]:
         ]
     with create_client(other) as client:
         said += talk(client, "/session")
-    return [
-        _caught(lambda: register("/a")(sync_view)),
-        _caught(lambda: register("/a")(ClassView)),
-        _caught(lambda: register("/a")(view)),
-        _caught(lambda: register("/a", False)).partition(":")[0],
-        _caught(lambda: register("/a", unknown=True)).partition(":")[0],
-        _caught(lambda: register("/{a:int}")(view)),
-        _caught(lambda: register("/a", value_type="xml")(view)),
-        _caught(lambda: configure(app)),
-        *said,
-    ]
+    return said
 
 
-@app.route("/in_process")
-async def in_process(req: Request, res: Response) -> None:
-    res.json = _found
+@app.route("/declared")
+async def declared(req: Request, res: Response) -> None:
+    res.text = "\n".join(_found[0])
+
+
+@app.route("/tested")
+async def tested(req: Request, res: Response) -> None:
+    res.text = "\n".join(_found[1])
 
 
 configure(app, sessions={"secret_key": "not a secret"})
-_found = _in_process()
+_found = (_declared(), _tested())

@@ -153,15 +153,16 @@ _differ(
     *("HTTP 302", "content-type: text/plain", "location: http://HOST/slash/", ""),
 )
 _differ(
-    "in_process",
+    "declared",
     "what is wrong with a route is told when it is declared, by a class of its own, which is a TypeError",
     "HTTP 200",
-    "content-type: application/json",
-    "[\"ExpectedAsync: WebSocket view 'sync_view' must be asynchronous. Hint: use `async def` instead of `def`.\", "
-    "\"ExpectedAsync: WebSocket view 'ClassView' must be asynchronous. Hint: use `async def` instead of `def`.\", "
-    '"WebSocketRoute", "TypeError", "TypeError", '
-    "\"RouteDeclarationError: Unknown path converter 'int' on route parameter 'a'. Available: path\", "
-    "\"RouteDeclarationError: value_type must be one of text, bytes, json, event, not 'xml'\", "
-    '"RuntimeError: Settings are already configured", "You said: hi", "WebSocketDisconnect: 1000", '
-    '"WebSocketDisconnect: 403"]',
+    "content-type: text/plain",
+    "ExpectedAsync: WebSocket view 'sync_view' must be asynchronous. Hint: use `async def` instead of `def`.",
+    "ExpectedAsync: WebSocket view 'ClassView' must be asynchronous. Hint: use `async def` instead of `def`.",
+    "WebSocketRoute",
+    "TypeError",
+    "TypeError",
+    "RouteDeclarationError: Unknown path converter 'int' on route parameter 'a'. Available: path",
+    "RouteDeclarationError: value_type must be one of text, bytes, json, event, not 'xml'",
+    "RuntimeError: Settings are already configured",
 )
