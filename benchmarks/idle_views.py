@@ -116,8 +116,8 @@ class Figures:
         beside: the same with them.
         median_alone: the median without them.
         median_beside: the median with them.
-        cost_alone: the server's CPU time for each message that it delivers, without them. Less than the latency does it
-            depend on what else the machine has to do.
+        cost_alone: the server's CPU time for each message that all in the chat receive, without them; it depends less
+            than the latency on what else the machine has to do.
         cost_beside: the same with them.
         memory: of an idle view.
     """
@@ -169,7 +169,9 @@ def _choose(port: int, kind: str) -> None:
         connection.close()
 
 
-def measure(server: str, *, idle: int = 2000, chat: int = 50, rounds: int = 5, seconds: float = 2.0) -> Figures:
+def measure(
+    server: str, *, idle: int = 2000, chat: int = 50, rounds: int = 5, seconds: float = 2.0, messages: int = 0
+) -> Figures:
     """Measure a server.
 
     Args:
@@ -178,6 +180,7 @@ def measure(server: str, *, idle: int = 2000, chat: int = 50, rounds: int = 5, s
         chat: how many are in the chat. One of them says something, and again as soon as all have received it.
         rounds: how often the chat is looked at, without and with idle views by turns.
         seconds: for how long, each time.
+        messages: end sooner, as soon as everybody has received so many; 0 to go on until the time is over.
 
     Raises:
         LoadFailed: the server did something wrong.
@@ -198,8 +201,11 @@ def measure(server: str, *, idle: int = 2000, chat: int = 50, rounds: int = 5, s
 
         def talk() -> load.Result:
             _choose(running.port, "chat")
-            arguments = ["broadcast", *common, f"--connections={chat}", f"--seconds={seconds}", "--warm-up={min(0.3, seconds)}"]
-            return load.run(program, arguments, shares.load)
+            arguments = ["broadcast", *common, f"--connections={chat}", f"--seconds={seconds}", "--warm-up=0.3"]
+            found = load.run(program, [*arguments, f"--messages={messages}"], shares.load)
+            if not found.messages:
+                raise load.LoadFailed(f"nobody has received anything in {seconds} seconds")
+            return found
 
         # What is made once is made now.
         hold(1).close()

@@ -34,7 +34,13 @@ release = version = __version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "WebSocket for Twisted and asyncio", "fixed_sidebar": True}
+html_theme_options = {
+    "description": "WebSocket for Twisted and asyncio",
+    "fixed_sidebar": True,
+    # Lines of code are up to 100 characters wide.
+    "page_width": "1140px",
+    "sidebar_width": "240px",
+}
 html_static_path: list[str] = []
 
 autodoc_member_order = "bysource"

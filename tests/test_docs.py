@@ -51,7 +51,7 @@ OF_APPLICATIONS = (
 ELSEWHERE = {
     "python -m venv .venv": ".ci/run",
     ".venv/bin/pip install '.[app,twisted,uvloop]'": ".ci/run installs the same with [dev]",
-    ".venv/bin/pip install '.[app,testing]'": ".ci/run installs the same with [dev]",
+    ".venv/bin/pip install '.[app,testing]' pytest": ".ci/run installs the same with [dev]",
     "pip install '.[app]'": ".ci/run installs the same with [dev]",
     "python -m pytest test_app.py": "test_application, with the file that it names",
     ".venv/bin/pip install -e '.[dev]'": ".ci/run",
@@ -107,7 +107,12 @@ class Block:
     @property
     def listens(self) -> bool:
         """Whether it is a server."""
-        return bool(re.search(r"\b(create_server|listenTCP|await listenWS|listenWS\(factory|app\.run\()", self.text))
+        return bool(
+            re.search(
+                r"\b(create_server|listenTCP|await listenWS|listenWS\(factory|app\.run\(|serve\(app|ASGIService\()",
+                self.text,
+            )
+        )
 
     @property
     def is_of_application(self) -> bool:

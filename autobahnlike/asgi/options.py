@@ -27,12 +27,13 @@ class ServerOptions:
         head_timeout: how long the head of a request may take.
         keep_alive_timeout: how long a connection may wait for its next request.
         max_body_size: the most that the body of a request may have; more is answered with 413.
-        body_timeout: how long an application waits for the next piece of a body; then the client is given up.
+        body_timeout: how long an application waits for the next piece of a body; then the client is answered with 408.
         write_timeout: how long a client may take nothing of a response that is waiting for it; then it is given up.
         max_denial_size: the most that the body of a response that denies a WebSocket may have.
         receive_queue_size: how much of what a WebSocket's client sends is kept for an application that does not receive
             it; then the client is not read any more.
-        shutdown_timeout: how long requests and WebSockets may go on when the server stops; then they are cancelled.
+        shutdown_timeout: how long requests and WebSockets may go on when the server stops; then they are cancelled. 0 is
+            no time at all.
         websocket: options of the WebSockets, by the names of ``setProtocolOptions``, such as
             ``{"maxMessagePayloadSize": 65536}``.
 
