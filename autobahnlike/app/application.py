@@ -173,7 +173,7 @@ class App:
             pass  # something built-in that does not tell
         self.router.mount(prefix, app)
 
-    def url_for(self, name: str, **parameters: Any) -> str:
+    def url_for(self, name: str, /, **parameters: Any) -> str:
         """Return the path of the first route to a view.
 
         Args:
@@ -306,6 +306,7 @@ class App:
     async def _route_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self.router.find(scope)
         if found is None:
+            _log.info("WebSocket to %r refused with HTTP 403: no route leads there", full_path(scope))
             await refuse(send)
             return
         route, scope = found

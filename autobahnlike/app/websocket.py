@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
@@ -426,15 +426,23 @@ class WebSocket(HTTPConnection):
         return await self.receive()
 
     def is_own_disconnect(self, exc: BaseException | None) -> bool:
-        """Tell whether an exception says that the client of this connection has gone, not that of another one."""
-        return isinstance(exc, StarletteWebSocketDisconnect) and getattr(exc, "connection", None) in (None, self)
+        """Tell whether an exception says that the client of this connection has gone, not that of another one.
+
+        A group, as an ``asyncio.TaskGroup`` raises it, says so if all that is in it does.
+        """
+        return self._says(exc, lambda _: True)
 
     def catches(self, exc: BaseException | None) -> bool:
         """Tell whether an exception says that this client has gone, with a code that is no error for the route."""
+        return self._says(exc, lambda code: self._is_dismissed or code in self.caught_close_codes)
+
+    def _says(self, exc: BaseException | None, is_meant: Callable[[int], bool]) -> bool:
+        if isinstance(exc, BaseExceptionGroup):
+            return all(self._says(each, is_meant) for each in exc.exceptions)
         return (
-            self.is_own_disconnect(exc)
-            and isinstance(exc, StarletteWebSocketDisconnect)
-            and (self._is_dismissed or exc.code in self.caught_close_codes)
+            isinstance(exc, StarletteWebSocketDisconnect)
+            and getattr(exc, "connection", None) in (None, self)
+            and is_meant(exc.code)
         )
 
     # Events

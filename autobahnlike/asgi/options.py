@@ -32,8 +32,8 @@ class ServerOptions:
         max_denial_size: the most that the body of a response that denies a WebSocket may have.
         receive_queue_size: how much of what a WebSocket's client sends is kept for an application that does not receive
             it; then the client is not read any more.
-        shutdown_timeout: how long requests and WebSockets may go on when the server stops; then they are cancelled. 0 is
-            no time at all.
+        shutdown_timeout: how long requests and WebSockets may go on when the server stops; then they are cancelled. 0
+            is no time at all.
         websocket: options of the WebSockets, by the names of ``setProtocolOptions``, such as
             ``{"maxMessagePayloadSize": 65536}``.
 

@@ -568,6 +568,26 @@ async def test_disconnects_of_starlette_count_as_well(way: Way) -> None:
     assert talk.error is None
 
 
+@both_ways
+@pytest.mark.parametrize("auto_accept", [True, False])
+async def test_groups_of_disconnects_count_if_all_that_is_in_them_does(way: Way, auto_accept: bool) -> None:
+    """As an ``asyncio.TaskGroup`` raises them."""
+    others: list[Exception] = []
+
+    async def view(ws: WebSocket) -> None:
+        async with ws:
+            try:
+                await ws.receive()
+            except WebSocketDisconnect as exc:
+                raise ExceptionGroup("tasks", [exc, ExceptionGroup("more", [exc]), *others]) from None
+
+    router = routed(view, auto_accept=auto_accept)
+    assert (await way.talk(router, "/ws", disconnect=1001)).error is None
+    assert isinstance((await way.talk(router, "/ws", disconnect=4000)).error, ExceptionGroup)
+    others.append(ValueError("something else"))
+    assert isinstance((await way.talk(router, "/ws", disconnect=1001)).error, ExceptionGroup)
+
+
 # Providers
 
 

@@ -407,6 +407,45 @@ class TestOpen:
         site.advance(0)
         assert len(sent) == 6000
 
+    def test_answers_to_what_has_waited_go_out_in_one_piece(self) -> None:
+        gate: Deferred[None] = Deferred()
+
+        async def view(receive: Receive, send: Send) -> None:
+            await gate
+            await echo_view(receive, send)
+
+        site = Site(websocket_app(view))
+        client = opened(site)
+        for number in range(10):
+            client.frame(TEXT, b"%d" % number)
+        before = client.link.writes
+        gate.callback(None)
+        site.advance(0)
+        assert client.link.writes == before + 1
+        assert [each.payload for each in client.frames()] == [b"%d" % number for number in range(10)]
+        # One by one, they go out at once.
+        client.frame(TEXT, b"x")
+        assert client.frames() == [Frame(TEXT, b"x")]
+        assert site.loop.clock.getDelayedCalls()[1:] == [], "only keepalive's"
+
+    def test_an_answer_does_not_wait_for_the_application(self) -> None:
+        """What it answers goes out although there is more to receive, and it does not."""
+        gate: Deferred[None] = Deferred()
+
+        async def view(receive: Receive, send: Send) -> None:
+            await gate
+            await receive()
+            await send({"type": "websocket.send", "text": "first"})
+            await Deferred()
+
+        site = Site(websocket_app(view))
+        client = opened(site)
+        client.frame(TEXT, b"a")
+        client.frame(TEXT, b"b")
+        gate.callback(None)
+        site.advance(0)
+        assert client.frames() == [Frame(TEXT, b"first")]
+
 
 class TestSlow:
     def test_an_application_that_does_not_receive_stops_its_client(self) -> None:

@@ -27,7 +27,7 @@ ROOT = HERE.parents[2]
 
 # Not what it pins itself: those versions do not run on the Pythons of today, except for these.
 PINNED = ("bocadillo==0.18.3", "starlette==0.12.13", "aiodine==1.2.9", "typesystem==0.4.1")
-OTHERS = ("jinja2", "whitenoise", "requests", "python-multipart", "itsdangerous", "aiofiles")
+OTHERS = ("jinja2", "whitenoise", "requests", "python-multipart", "itsdangerous", "aiofiles", "uvicorn", "websockets")
 # What our server needs; the package itself is this one.
 SERVER = ("h11", "zope.interface", "txaio", "twisted", "uvloop")
 

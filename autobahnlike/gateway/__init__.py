@@ -1,0 +1,1 @@
+"""Chalice-style applications by connection id."""
