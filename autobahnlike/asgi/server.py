@@ -94,6 +94,8 @@ class Server:
         self.lifespan = Lifespan(self)
         # The factory of the WebSockets; the edge sets it.
         self.websockets: Any = None
+        # What prepares messages for many of them, once there is one.
+        self.preparer: Any = None
         self._wrap = wrap
         self._http: set[HttpConnection] = set()
         self._running: dict[int, Callable[[], object]] = {}

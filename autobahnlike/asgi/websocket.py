@@ -175,6 +175,8 @@ class WebSocketConversation:
         """
         server = self._server
         protocol = self._protocol
+        # One for all connections: what it prepares, all of them can be sent.
+        server.preparer = server.preparer or Preparer(server)
         scope = websocket_scope(
             protocol.head,
             self._subprotocols,
@@ -183,7 +185,7 @@ class WebSocketConversation:
             server.options.root_path,
             is_secure=bool(protocol.transport_details.is_secure),
             state=server.lifespan.state,
-            extensions={"websocket.http.response": {}, "autobahnlike.broadcast": Preparer(server)},
+            extensions={"websocket.http.response": {}, "autobahnlike.broadcast": server.preparer},
         )
         protocol.head = b""
         # On Twisted the application may have answered when the call returns.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from autobahnlike.app import App, Room, WebSocket
 from autobahnlike.exception import InvalidArgument, PayloadExceededError
 from tests.asgi.kit import disconnected, echo_view, get, hello_app, read_body, respond, websocket_app
 from tests.asgi.memory import Conversation, Site, start, websocket
@@ -257,6 +258,30 @@ class TestOpen:
 
         data = websocket(Site(app)).take()
         assert data.partition(b"\r\n\r\n")[2] == b"\x81\x04text\x82\x05bytes"
+
+    def test_a_room_has_one_frame_for_all_its_members(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        app = App()
+        room = Room()
+
+        @app.websocket_route("/")
+        async def view(ws: WebSocket) -> None:
+            async with room.joined(ws):
+                async for message in ws:
+                    await room.broadcast(message)
+
+        site = Site(app)
+        prepared: list[bytes] = []
+        prepare = site.server.websockets.prepareMessage
+
+        def count(payload: bytes, is_binary: bool) -> Any:
+            prepared.append(payload)
+            return prepare(payload, is_binary)
+
+        monkeypatch.setattr(site.server.websockets, "prepareMessage", count)
+        clients = [opened(site) for _ in range(3)]
+        clients[0].frame(TEXT, b"hello")
+        assert [client.frames() for client in clients] == [[Frame(TEXT, b"hello")]] * 3
+        assert prepared == [b"hello"]
 
     def test_an_application_that_closed_may_go_on(self) -> None:
         told: list[Any] = []

@@ -29,7 +29,7 @@ ROOT = HERE.parents[2]
 PINNED = ("bocadillo==0.18.3", "starlette==0.12.13", "aiodine==1.2.9", "typesystem==0.4.1")
 OTHERS = ("jinja2", "whitenoise", "requests", "python-multipart", "itsdangerous", "aiofiles", "uvicorn", "websockets")
 # What our server needs; the package itself is this one.
-SERVER = ("h11", "zope.interface", "txaio", "twisted", "uvloop")
+SERVER = ("h11", "zope.interface", "txaio", "twisted[tls]", "uvloop")
 
 LOOPS = {"bocadillo": ("asyncio", "twisted-asyncio"), "ours": ("asyncio", "uvloop", "twisted", "twisted-asyncio")}
 # What all others are compared with.
@@ -50,22 +50,24 @@ def make_environment(folder: Path) -> Path:
     if not (folder / "complete").exists():
         venv.create(folder, with_pip=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--no-deps", *PINNED], check=True)
         subprocess.run([*pip, *OTHERS, *SERVER], check=True)
+        subprocess.run([*pip, "--no-deps", *PINNED], check=True)
         (folder / "complete").touch()
     return python
 
 
 def write_applications(folder: Path, python: Path) -> None:
     """Write the application for both frameworks."""
-    source = (HERE / "application.py").read_text(encoding="utf-8")
     where = subprocess.run(
         [python, "-c", "import typesystem; print(typesystem.__path__[0])"], check=True, capture_output=True, text=True
     )
     for framework, package in (("bocadillo", "bocadillo"), ("ours", "autobahnlike.app")):
         own = folder / framework
         (own / "templates").mkdir(parents=True)
-        (own / "hosted.py").write_text(source.replace("autobahnlike.app", package), encoding="utf-8")
+        for module in ("application", "views"):
+            source = (HERE / f"{module}.py").read_text(encoding="utf-8")
+            source = source.replace("autobahnlike.app", package).replace("tests.hosting.bocadillo.views", "views")
+            (own / f"{module}.py").write_text(source, encoding="utf-8")
         (own / "templates" / "index.html").write_text("<h1>{{ title }}</h1>\n", encoding="utf-8")
     # Its fields are annotations that we understand without knowing of it.
     shutil.copytree(where.stdout.strip(), folder / "ours" / "typesystem")
@@ -82,7 +84,7 @@ async def serving(python: Path, folder: Path, loop: str) -> AsyncIterator[str]:
     log = path.open("wb")
     process = await asyncio.create_subprocess_exec(
         python,
-        *("-m", "tests.hosting.bocadillo.observer", "hosted", loop),
+        *("-m", "tests.hosting.bocadillo.observer", "application", loop),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"},
         stdout=subprocess.PIPE,
