@@ -350,7 +350,8 @@ class Room:
                 if not member.running:
                     self._busy.pop(member.ws, None)
 
-        running = start(run())
+        # A server that offers to prepare messages is ours, whose send needs no task.
+        running = start(run(), in_any_task=member.extension is not None)
         if token in member.running:
             member.running[token] = running
 

@@ -293,7 +293,7 @@ async def test_a_view_that_goes_on_when_it_was_dismissed(way: Way, action: str) 
         await ws.dismiss(1013, "too slow")
         await ws.dismiss(1013)
         try:
-            await {"receive": ws.receive, "send": lambda: ws.send("x"), "close": ws.close}[action]()
+            await (ws.receive() if action == "receive" else ws.send("x") if action == "send" else ws.close())
         except WebSocketDisconnect as exc:
             seen.append((exc.code, exc.reason))
             raise
