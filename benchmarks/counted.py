@@ -1,4 +1,4 @@
-"""What ``benchmarks.instructions`` counts: one connection without a loop, driven by a batch of frames.
+"""What ``benchmarks.instructions`` counts: one connection without a loop, driven by a batch of frames; or many that are only opened.
 
 It imports nothing but the core, because its start is counted as well and takes most of the time.
 """
@@ -22,6 +22,8 @@ _REQUEST = (
 )
 _MASK = b"\x37\xfa\x21\x3d"
 _BATCH = 50
+# A factory makes them once for all its connections.
+_OPTIONS = Options()
 
 
 class _Handler:
@@ -46,7 +48,7 @@ class _Handler:
 
 def _open(answer: bool) -> Connection:
     handler: Any = _Handler(answer)
-    connection = handler.connection = Connection(handler, Options(), is_server=True, now=0)
+    connection = handler.connection = Connection(handler, _OPTIONS, is_server=True, now=0)
     connection.receive_data(_REQUEST, 0)
     connection.data_to_send()
     return connection
@@ -86,8 +88,15 @@ def _echo(size: int, count: int) -> None:
         connection.data_to_send()
 
 
-_KINDS: dict[str, Callable[[int, int], None]] = {"decode": _decode, "encode": _encode, "echo": _echo}
-CASES = tuple(f"{kind}-{size}" for kind in _KINDS for size in (16, 1024))
+def _handshake(_: int, count: int) -> None:
+    """Connections that are opened, by a request that comes in one piece."""
+    for _ in range(count):
+        _open(answer=False)
+
+
+_MESSAGES: dict[str, Callable[[int, int], None]] = {"decode": _decode, "encode": _encode, "echo": _echo}
+_KINDS = {**_MESSAGES, "handshake": _handshake}
+CASES = (*(f"{kind}-{size}" for kind in _MESSAGES for size in (16, 1024)), "handshake")
 
 
 def work(case: str, count: int) -> None:
@@ -95,10 +104,10 @@ def work(case: str, count: int) -> None:
 
     Args:
         case: one of ``CASES``.
-        count: how many messages; a multiple of 50.
+        count: how many messages, or connections; a multiple of 50.
     """
     kind, _, size = case.partition("-")
-    _KINDS[kind](int(size), count)
+    _KINDS[kind](int(size or 0), count)
 
 
 if __name__ == "__main__":

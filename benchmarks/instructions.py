@@ -1,8 +1,9 @@
-"""``python -m benchmarks.instructions``: how many instructions a message takes, whatever else the machine does.
+"""``python -m benchmarks.instructions``: what a message or a handshake takes, whatever else the machine does.
 
-valgrind counts them while ``counted.py`` runs: once without a case and once with it. The difference, for each message,
-is compared to ``instructions.json``; more than five percent above is an error. The counts of two minor versions of
-Python have nothing to do with each other, so that the file has one set for each; a version without one fails.
+valgrind counts instructions while ``counted.py`` runs: once without a case and once with it. The difference, for each
+message or handshake, is compared to ``instructions.json``; more than five percent above is an error. The counts of two
+minor versions of Python have nothing to do with each other, so that the file has one set for each; a version without
+one fails.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TOLERANCE = 0.05
 # Whether a growing buffer is moved depends on what else the process has on its heap, and moving 1 KiB counts.
 TOLERANCE_OF_LARGE = 0.25
 
-# Instructions for a message, by case.
+# Instructions for a message, or a connection, by case.
 Counts = dict[str, int]
 
 
@@ -74,7 +75,7 @@ def _tolerance(case: str) -> float:
 
 
 def _print(title: str, counts: Counts, baseline: Counts) -> None:
-    print(f"{title}: instructions for a message")
+    print(f"{title}: instructions for a message, or a connection")
     for case, count in counts.items():
         before = baseline.get(case)
         change = f"{count / before - 1:+8.1%} of {before:,}" if before else "     new"
