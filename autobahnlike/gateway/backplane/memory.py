@@ -74,8 +74,11 @@ class _Room:
 
     def remove(self, subscription: _Subscription) -> None:
         self._subscriptions.pop(subscription, None)
-        if not self._subscriptions:
-            self._hub.rooms.pop(self._name, None)
+        self._forget_if_empty()
+
+    def _forget_if_empty(self) -> None:
+        if not self._subscriptions and self._hub.rooms.get(self._name) is self:
+            del self._hub.rooms[self._name]
 
     def remove_node(self, backplane: MemoryBackplane) -> None:
         for subscription in [each for each in self._subscriptions if each.backplane is backplane]:
@@ -93,6 +96,7 @@ class _Room:
                     self._tell(self._pending.popleft())
             finally:
                 self._is_telling = False
+            self._forget_if_empty()
         return message.sequence
 
     def _tell(self, message: RoomMessage) -> None:
@@ -198,7 +202,7 @@ class MemoryBackplane:
         self._registered.pop(connection_id, None)
         return self._is_running or self._node is None
 
-    async def send(self, connection_id: str, payload: Payload, /, *, timeout: float | None = None) -> Verdict:
+    async def send(self, connection_id: str, payload: Payload, /, *, within: float | None = None) -> Verdict:
         """Send a message to a connection of any node; the verdict is there at once."""
         node = self._node_of(connection_id)
         if node is None:
@@ -207,13 +211,13 @@ class MemoryBackplane:
             return Verdict.TOO_LARGE
         return node.deliver(connection_id, payload)
 
-    async def close(self, connection_id: str, code: int, reason: str, /, *, timeout: float | None = None) -> Verdict:
+    async def close(self, connection_id: str, code: int, reason: str, /, *, within: float | None = None) -> Verdict:
         """Close a connection of any node."""
         node = self._node_of(connection_id)
         return Verdict.GONE if node is None else node.close(connection_id, code, reason)
 
     async def info(
-        self, connection_id: str, /, *, timeout: float | None = None
+        self, connection_id: str, /, *, within: float | None = None
     ) -> tuple[Verdict, ConnectionInfo | None]:
         """Ask what is known of a connection of any node."""
         node = self._node_of(connection_id)
