@@ -79,9 +79,9 @@ class TestRun:
         if shutil.which("cc") is None:
             assert main(["--server", servers[0].name]) == 2
             return
-        found = measure(load.build(), scenario, servers, ANYWHERE, dataclasses.replace(EFFORT, messages=20_000))
+        found = measure(load.build(), scenario, servers, ANYWHERE, dataclasses.replace(EFFORT, messages=60_000))
         (measured,) = found[servers[0].name].results
-        assert measured.server_cpu > 0.01
+        assert measured.server_cpu > 0.005
 
     def test_what_does_not_speak_websocket_is_not_measured(self) -> None:
         server = Server("liar", "raw_asyncio")

@@ -227,7 +227,9 @@ class TestWhatIsPublished:
         with zipfile.ZipFile(wheel) as archive:
             names = {name for name in archive.namelist() if ".dist-info/" not in name}
         expected = {path.relative_to(ROOT).as_posix() for path in (ROOT / "autobahnlike").rglob("*.py")}
-        assert names == expected | {"autobahnlike/py.typed"}
+        pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "autobahnlike" / "demo").glob("*/*.*")}
+        expected |= {page for page in pages if not page.endswith(".pyc")}
+        assert names == expected | {"autobahnlike/py.typed", "twisted/plugins/autobahnlike_plugin.py"}
 
 
 class TestWheels:
