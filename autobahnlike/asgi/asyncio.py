@@ -117,7 +117,7 @@ class Serving:
         server = self._server = Server(self._app, AsyncioLoop(loop), self._options)
         factory = WebSocketServerFactory(loop=loop)
         factory.protocol = _WebSocket
-        factory.setProtocolOptions(**{"webStatus": False, **self._options.websocket})
+        factory.setProtocolOptions(**self._options.of_websockets())
         server.websockets = factory
         sockets = self._open()
         try:

@@ -29,13 +29,14 @@ class ServerOptions:
         max_body_size: the most that the body of a request may have; more is answered with 413.
         body_timeout: how long an application waits for the next piece of a body; then the client is answered with 408.
         write_timeout: how long a client may take nothing of a response that is waiting for it; then it is given up.
+        accept_timeout: how long an application may take to accept or to deny a WebSocket; then the connection is dropped.
         max_denial_size: the most that the body of a response that denies a WebSocket may have.
         receive_queue_size: how much of what a WebSocket's client sends is kept for an application that does not receive
             it; then the client is not read any more.
         shutdown_timeout: how long requests and WebSockets may go on when the server stops; then they are cancelled. 0
             is no time at all.
         websocket: options of the WebSockets, by the names of ``setProtocolOptions``, such as
-            ``{"maxMessagePayloadSize": 65536}``.
+            ``{"maxMessagePayloadSize": 65536}``. Of the opening handshake they bound the application's part only.
 
     Raises:
         InvalidArgument: an option has a value that it cannot have.
@@ -51,6 +52,7 @@ class ServerOptions:
     max_body_size: int = 16777216
     body_timeout: float = 30.0
     write_timeout: float = 60.0
+    accept_timeout: float = 60.0
     max_denial_size: int = 1048576
     receive_queue_size: int = 65536
     shutdown_timeout: float = 10.0
@@ -65,3 +67,7 @@ class ServerOptions:
             value = getattr(self, name)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and not value >= 0:
                 raise InvalidArgument(f"{name} must be at least 0, not {value!r}")
+
+    def of_websockets(self) -> dict[str, Any]:
+        """Return the options for ``setProtocolOptions``."""
+        return {"webStatus": False, "openHandshakeTimeout": self.accept_timeout, **self.websocket}

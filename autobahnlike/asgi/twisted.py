@@ -200,7 +200,7 @@ class ASGIService(Service):
         try:
             factory = WebSocketServerFactory(reactor=self._reactor)
             factory.protocol = _WebSocket
-            factory.setProtocolOptions(**{"webStatus": False, **self._options.websocket})
+            factory.setProtocolOptions(**self._options.of_websockets())
             server.websockets = factory
             await server.startup()
             self._ports = await self._listen(_HttpFactory(server))

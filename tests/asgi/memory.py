@@ -31,7 +31,7 @@ class Site:
         self.server = Server(app, self.loop, ServerOptions(**{"lifespan": "off", **options}))
         factory: Any = type("Factory", (WebSocketServerFactory,), {"_event_loop": self.loop})()
         factory.protocol = ASGIWebSocket
-        factory.setProtocolOptions(**{"webStatus": False, **self.server.options.websocket})
+        factory.setProtocolOptions(**self.server.options.of_websockets())
         self.server.websockets = factory
 
     def connect(self, *data: bytes) -> Conversation:

@@ -156,15 +156,21 @@ class TestOpening:
         # The application ends with what send raises, an OSError, and that is no error.
         assert (failures(site), client.take()) == ([], b"")
 
-    def test_an_answer_that_takes_too_long(self) -> None:
+    @pytest.mark.parametrize(
+        ("options", "seconds"),
+        [({}, 60), ({"accept_timeout": 7}, 7), ({"websocket": {"openHandshakeTimeout": 3}}, 3)],
+    )
+    def test_an_answer_that_takes_too_long(self, options: dict[str, Any], seconds: float) -> None:
         told: list[Any] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             told.extend([await receive(), await receive()])
 
-        site = Site(app, websocket={"openHandshakeTimeout": 5})
+        site = Site(app, **options)
         client = websocket(site)
-        site.advance(5.1)
+        site.advance(seconds - 0.1)
+        assert not client.is_aborted
+        site.advance(0.2)
         assert client.is_aborted
         client.lose()
         assert told[1]["code"] == 1006
