@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -18,18 +19,22 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import connect, unix_connect
 
 from autobahnlike.app import Room
 from autobahnlike.asgi import ServerOptions
+from autobahnlike.gateway import Limits
+from autobahnlike.gateway.backplane.redis_options import RedisOptions
 from autobahnlike.wire.options import OPTIONS
 from tests.guide.checks import CHECKS
+from tests.guide.redis import redis_for
 from tests.hostile.cases import CLIENTS as CLIENTS_ATTACKED
 from tests.hostile.cases import SERVERS as SERVERS_ATTACKED
 from tests.programs import PATIENCE, ROOT, Program, free_port, running
@@ -45,6 +50,7 @@ OF_APPLICATIONS = (
     ROOT / "docs" / "tutorial.rst",
     ROOT / "docs" / "migrating-bocadillo.rst",
     *(ROOT / "docs" / "guide" / "applications").glob("*.rst"),
+    *(ROOT / "docs" / "guide" / "gateway").glob("*.rst"),
 )
 
 # Commands that are not run by this test, and what runs them.
@@ -117,10 +123,20 @@ class Block:
     @property
     def is_of_application(self) -> bool:
         """Whether it is to be served and driven as an application."""
-        if self.language not in ("python", "html") or self.listens:
+        if self.language not in ("python", "html") or self.listens or self.is_of_sdk:
             return False
-        imports = re.search(r"\bautobahnlike\.(app|testing)\b", self.text)
+        imports = re.search(r"\bautobahnlike\.(app|gateway|testing)\b", self.text)
         return bool(self.page in OF_APPLICATIONS or self.caption or imports)
+
+    @property
+    def is_of_sdk(self) -> bool:
+        """Whether it is a programme that talks to a gateway with an SDK of AWS."""
+        return "boto3.client(" in self.text
+
+    @property
+    def is_of_gateway(self) -> bool:
+        """Whether its page is about the gateway."""
+        return self.page.parent.name == "gateway"
 
     @property
     def connects(self) -> bool:
@@ -174,7 +190,10 @@ def all_blocks() -> list[Block]:
 
 BLOCKS = all_blocks()
 OF_APPLICATION = [block for block in BLOCKS if block.is_of_application]
-PYTHON = [block for block in BLOCKS if block.language == "python" and not block.is_of_application]
+OF_SDK = [block for block in BLOCKS if block.is_of_sdk]
+PYTHON = [
+    block for block in BLOCKS if block.language == "python" and not block.is_of_application and not block.is_of_sdk
+]
 SERVERS = [block for block in PYTHON if block.listens]
 PROGRAMS_OF_CLIENTS = [block for block in PYTHON if block.connects and not block.listens]
 PIECES = [block for block in PYTHON if not block.listens and not block.connects]
@@ -210,7 +229,7 @@ def test_server(block: Block, tmp_path: Path) -> None:
         program.wait_until_listening(port)
         with connect(f"ws://127.0.0.1:{port}/") as connection:
             # The view of an application takes one of the two.
-            for message in ("grüße",) if "App()" in block.text else ("grüße", b"\x00\xff"):
+            for message in ("grüße",) if re.search(r"App\(|Gateway\(", block.text) else ("grüße", b"\x00\xff"):
                 connection.send(message)
                 assert connection.recv() == message
         program.interrupt()
@@ -348,15 +367,17 @@ def test_command(block: Block, command: str, echo_port: int, tmp_path: Path) -> 
     assert words[0].removeprefix(".venv/bin/") == "autobahnlike", "an unknown command: say in ELSEWHERE what runs it"
     if words[1] == "demo":
         check_demo(words[1:], tmp_path)
-    elif words[1] == "serve" and words[2] != "echo":
+    elif words[1] == "chalice" or (words[1] == "serve" and words[2] != "echo"):
         check_application(block, words[1:], tmp_path)
     elif words[1] == "serve":
         check_serve(words[1:], tmp_path)
     elif block.page in OF_APPLICATIONS:
         port = free_port()
-        with application_running(block, ["serve", "app:app", "--listen", str(port)], tmp_path) as program:
+        how = ["chalice", "app.py"] if "chalice" in block.text else ["serve", "app:app"]
+        with application_running(block, [*how, "--listen", str(port)], tmp_path) as program:
             program.wait_until_listening(port)
-            converse([word.replace("8000", str(port)) for word in words[1:]], said, f"You said: {said}")
+            answer = said if block.is_of_gateway else f"You said: {said}"
+            converse([word.replace("8000", str(port)) for word in words[1:]], said, answer)
             program.interrupt()
     else:
         arguments = [word.replace("9000", str(echo_port)) for word in words[1:]]
@@ -386,12 +407,15 @@ def converse(arguments: list[str], said: str, answer: str) -> None:
         watchdog.cancel()
 
 
-def application_running(block: Block, arguments: list[str], directory: Path) -> AbstractContextManager[Program]:
+@contextmanager
+def application_running(block: Block, arguments: list[str], directory: Path) -> Iterator[Program]:
     """The command line, where ``app.py`` is what the page shows before, or else echoes at ``/echo``."""
     shown = [each for each in BLOCKS if each.page == block.page and each.caption == "app.py" and each.line < block.line]
     readme = next(each for each in OF_APPLICATION if each.page.name == "README.md")
-    (directory / "app.py").write_text((shown or [readme])[-1].text)
-    return running(f"from autobahnlike.cli import main\nmain({arguments!r})\n", directory)
+    with redis_for((shown or [readme])[-1].text) as text:
+        (directory / "app.py").write_text(text)
+        with running(f"from autobahnlike.cli import main\nmain({arguments!r})\n", directory) as program:
+            yield program
 
 
 def check_application(block: Block, arguments: list[str], directory: Path) -> None:
@@ -402,9 +426,40 @@ def check_application(block: Block, arguments: list[str], directory: Path) -> No
         arguments += ["--listen", str(port)]
     with application_running(block, arguments, directory) as program:
         program.wait_until_listening(port)
-        with connect(f"ws://127.0.0.1:{port}/echo") as talking:
+        path, answer = ("/api/", "said") if block.is_of_gateway else ("/echo", "You said: said")
+        with connect(f"ws://127.0.0.1:{port}{path}") as talking:
             talking.send("said")
-            assert talking.recv() == "You said: said"
+            assert talking.recv() == answer
+        program.interrupt()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "twisted"])
+@pytest.mark.parametrize("block", OF_SDK, ids=lambda block: block.id)
+def test_sdk(block: Block, loop: str, tmp_path: Path) -> None:
+    """It sends to the connection whose id it is given, which ``app.py`` tells its client, and closes it."""
+    port = free_port()
+    with application_running(block, ["serve", "app:app", "--loop", loop, "--listen", str(port)], tmp_path) as program:
+        program.wait_until_listening(port)
+        with connect(f"ws://127.0.0.1:{port}/api/") as talking:
+            talking.send("who am I?")
+            connection_id = str(talking.recv(PATIENCE))
+            script = tmp_path / "script.py"
+            script.write_text(block.text.replace("8000", str(port)))
+            # What a person has configured is not for tests.
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+            environment |= {"AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1", "HOME": str(tmp_path)}
+            done = subprocess.run(
+                [sys.executable, script, connection_id],
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=PATIENCE,
+            )
+            assert (done.returncode, done.stderr) == (0, "")
+            assert done.stdout == "since 127.0.0.1\ngone\n"
+            assert talking.recv(PATIENCE) == "Dinner is ready"
+            with pytest.raises(ConnectionClosedOK):
+                talking.recv(PATIENCE)
         program.interrupt()
 
 
@@ -467,13 +522,15 @@ def test_the_threat_model_names_options_with_their_defaults() -> None:
     defaults = {info.name: info.default for info in OPTIONS}
     defaults |= {field.name: field.default for field in dataclasses.fields(ServerOptions)}
     defaults |= {name: signature(Room).parameters[name].default for name in ("limit", "limit_bytes")}
+    defaults |= {each.name: each.default for options in (Limits, RedisOptions) for each in dataclasses.fields(options)}
     shown: dict[str, object] = {"off": 0, "on": True, "5 s": 5.0, "1 s": 1.0, "20 s": 20.0, "128": 128, "13": (13,)}
     shown |= {"64 KiB": 65536, "16 MiB": 16 << 20, "64 MiB": 64 << 20, "131072": 131072, "`*`": ("*",)}
     shown |= {"permessage-deflate": None, "10 s": 10.0, "30 s": 30.0, "60 s": 60.0}
-    shown |= {"64 messages": 64, "1 MiB": 1 << 20}
+    shown |= {"64 messages": 64, "1 MiB": 1 << 20, "16 messages": 16, "1024 messages": 1024, "4 MiB": 4 << 20}
+    shown |= {"29 s": 29.0, "64 MiB (`RedisOptions`)": 64 << 20}
     pairs = re.findall(r"`(\w+)`, ([^;,|]+?)(?=[;,]| \|)", (ROOT / "THREAT_MODEL.md").read_text())
     named = [(name, default) for name, default in pairs if name in defaults]
-    assert len(named) > 35
+    assert len(named) > 42
     for name, default in named:
         assert defaults[name] == shown[default], name
 

@@ -1,6 +1,6 @@
 """The direction of imports: wire <- websocket <- {twisted, asyncio} <- asgi, and the edges never import each other.
 
-``app`` stands on ASGI and not on us: on any server, and on any loop.
+``app`` and ``gateway`` stand on ASGI and not on us: on any server, and on any loop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOT_FOR_WIRE = frozenset(
 LOOPS = frozenset({"asyncio", "twisted", "uvloop"})
 BELOW_THE_EDGES = frozenset({"exception", "speed", "wire", "websocket"})
 UP_TO_THE_EDGES = BELOW_THE_EDGES | {"", "twisted", "asyncio"}
-EVERYTHING = UP_TO_THE_EDGES | {"asgi", "app", "demo", "testing", "cli"}
+EVERYTHING = UP_TO_THE_EDGES | {"asgi", "app", "gateway", "demo", "testing", "cli"}
 LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "": (frozenset({"exception"}), LOOPS | {"zope", "txaio"}),
     "exception": (frozenset(), NOT_FOR_WIRE),
@@ -35,6 +35,8 @@ LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "asgi": (UP_TO_THE_EDGES, frozenset()),
     # The latter two not before they are asked for: see LAZILY.
     "app": (frozenset({"", "exception", "asgi", "testing"}), frozenset({"twisted", "txaio", "uvloop", "zope"})),
+    # Of app how it waits and runs coroutines. The transports of its backplane are of one loop each: see below.
+    "gateway": (frozenset({"", "exception", "app"}), frozenset({"txaio", "uvloop", "zope"})),
     "demo": (frozenset({"app"}), LOOPS),
     "testing": (EVERYTHING - {"cli", "demo"}, frozenset()),
     "cli": (EVERYTHING, frozenset()),
@@ -175,6 +177,13 @@ def test_applications_load_nothing_of_ours_but_themselves() -> None:
     assert "autobahnlike.app" in loaded
     assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {"app", "exception"}
     assert not tops(loaded) & {"h11", "twisted", "txaio", "uvloop"}
+
+
+def test_gateways_load_nothing_of_ours_but_applications_and_no_loop() -> None:
+    loaded = loaded_by("import autobahnlike.gateway, autobahnlike.gateway.backplane")
+    assert "autobahnlike.gateway.application" in loaded
+    assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {"app", "exception", "gateway"}
+    assert not tops(loaded) & {"boto3", "botocore", "chalice", "h11", "hiredis", "twisted", "txaio", "uvloop"}
 
 
 @pytest.mark.parametrize("edge", ["twisted", "asyncio"])

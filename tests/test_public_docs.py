@@ -17,6 +17,26 @@ PACKAGE = ROOT / "autobahnlike"
 NOT_AN_API = ("autobahnlike.cli", "autobahnlike.demo", "autobahnlike.__main__")
 # Of the server for applications, these modules are for those who start it; the others are how it works.
 SERVING = {f"autobahnlike.asgi{name}" for name in ("", ".asyncio", ".twisted", ".options", ".errors", ".failure")}
+# Of the gateway, these are for applications; the others are how it works.
+OF_GATEWAYS = {
+    f"autobahnlike.gateway{name}"
+    for name in (
+        "",
+        ".api",
+        ".application",
+        ".backplane",
+        ".backplane.interface",
+        ".backplane.memory",
+        ".backplane.redis",
+        ".backplane.redis_options",
+        ".chalice",
+        ".context",
+        ".core",
+        ".handlers",
+        ".limits",
+        ".rooms",
+    )
+}
 
 
 def modules() -> list[str]:
@@ -26,6 +46,8 @@ def modules() -> list[str]:
         parts = path.relative_to(ROOT).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         if name.startswith("autobahnlike.asgi") and name not in SERVING:
+            continue
+        if name.startswith("autobahnlike.gateway") and name not in OF_GATEWAYS:
             continue
         if not name.startswith(NOT_AN_API) and "__all__" in path.read_text():
             found.append(name)

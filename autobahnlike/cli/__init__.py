@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from autobahnlike import __version__
-from autobahnlike.cli import demo_command
+from autobahnlike.cli import chalice, demo_command
 from autobahnlike.cli.failure import CommandFailed
 from autobahnlike.cli.serve import add_arguments, add_loop, serve, serve_echo
 from autobahnlike.speed import implementation
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             serve(asked, given)
         elif asked.command == "serve echo":
             serve_echo(asked.listen, asked.loop)
+        elif asked.command == "chalice":
+            chalice.serve_chalice(asked, given)
         elif asked.command == "demo":
             demo_command.demo(asked)
         else:
@@ -83,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         help="a port, host:port, [IPv6]:port, unix:PATH, or with Twisted an endpoint string (default: %(default)s)",
     )
     add_loop(echo)
+
+    hosting = commands.add_parser(
+        "chalice",
+        help="serve an application of AWS Chalice",
+        description="Serve an application of AWS Chalice as it is, WebSockets and REST, without AWS.",
+    )
+    chalice.add_arguments(hosting)
 
     demo = commands.add_parser(
         "demo",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autobahnlike.asgi.errors import LifespanFailed
@@ -22,7 +23,7 @@ from autobahnlike.exception import InvalidArgument
 if TYPE_CHECKING:
     from autobahnlike.asgi.children import Children
 
-__all__ = ("add_arguments", "add_loop", "require_loop", "serve", "serve_echo")
+__all__ = ("add_arguments", "add_loop", "failures_told", "require_loop", "run", "serve", "serve_echo")
 
 DEFAULT = "127.0.0.1:8000"
 
@@ -130,19 +131,30 @@ def serve(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
     # As with python -m.
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
-    try:
+    with failures_told():
         options = ServerOptions(root_path=asked.root_path, lifespan=asked.lifespan, access_log=asked.access_log)
         certificate = Certificate.of(asked.tls_cert, asked.tls_key)
         module, _ = parse_target(asked.app)
         log_to_stderr(asked.loop, asked.log_level)
         server = ApplicationServer(asked.app, factory=asked.factory, certificate=certificate, options=options)
-        if asked.inherit is not None:
-            _serve_as_child(server, asked, options)
-        elif asked.reload or asked.workers is not None:
-            _serve_with_children(server, asked, options, module, arguments)
-        else:
-            listen = asked.listen or [DEFAULT]
-            run_server(server, listen, asked.loop, lambda urls: print_urls(urls, asked.loop))
+        run(server, asked, options, arguments, lambda: _folders_of(module))
+
+
+def _folders_of(module: str) -> list[Path]:
+    from autobahnlike.asgi.reload import folders_of
+
+    return folders_of(module)
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Tell in one line why a server does not start.
+
+    Raises:
+        CommandFailed: it does not.
+    """
+    try:
+        yield
     except InvalidArgument as error:
         raise CommandFailed(str(error), USAGE) from None
     except CannotLoad as error:
@@ -155,23 +167,64 @@ def serve(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
         raise CommandFailed(str(error), NOT_STARTED) from None
 
 
+def run(
+    server: ApplicationServer,
+    asked: argparse.Namespace,
+    options: ServerOptions,
+    arguments: Sequence[str],
+    folders: Callable[[], Sequence[Path]],
+    on_ready: Callable[[Sequence[str]], object] = lambda urls: None,
+) -> None:
+    """Run a server until SIGINT or SIGTERM: in this process, or in those that this one starts.
+
+    Args:
+        server: what to run.
+        asked: what the command line asks for: ``listen``, ``loop``, ``reload``, ``workers`` and ``inherit``.
+        options: those of the server.
+        arguments: the command line, for the processes that are started.
+        folders: returns where the files are that ``--reload`` looks at.
+        on_ready: called with the URLs as soon as clients can connect, in every process that has the application.
+    """
+
+    def ready(urls: Sequence[str]) -> None:
+        print_urls(urls, asked.loop)
+        on_ready(urls)
+
+    if asked.inherit is not None:
+        _serve_as_child(server, asked, options, on_ready)
+    elif asked.reload or asked.workers is not None:
+        _serve_with_children(server, asked, options, folders, arguments)
+    else:
+        run_server(server, asked.listen or [DEFAULT], asked.loop, ready)
+
+
 def _stop_timeout(options: ServerOptions) -> float:
     # Connections have that time, the application has it again to shut down, and this is for the rest.
     return 2 * options.shutdown_timeout + 5.0
 
 
-def _serve_as_child(server: ApplicationServer, asked: argparse.Namespace, options: ServerOptions) -> None:
+def _serve_as_child(
+    server: ApplicationServer,
+    asked: argparse.Namespace,
+    options: ServerOptions,
+    on_ready: Callable[[Sequence[str]], object],
+) -> None:
     from autobahnlike.asgi.children import Inheritance
 
     inheritance = Inheritance(asked.inherit, _stop_timeout(options))
-    run_server(server, inheritance.sockets, asked.loop, lambda _: inheritance.ready(), supervised=True)
+
+    def ready(urls: Sequence[str]) -> None:
+        inheritance.ready()
+        on_ready(urls)
+
+    run_server(server, inheritance.sockets, asked.loop, ready, supervised=True)
 
 
 def _serve_with_children(
     server: ApplicationServer,
     asked: argparse.Namespace,
     options: ServerOptions,
-    module: str,
+    folders: Callable[[], Sequence[Path]],
     arguments: Sequence[str],
 ) -> None:
     from autobahnlike.asgi.address import url_of
@@ -183,7 +236,7 @@ def _serve_with_children(
         children = Children(command_of(arguments), sockets, _stop_timeout(options))
         urls = [url_of(sock, server.scheme) for sock in sockets]
         how = f"{asked.loop}, {asked.workers} workers" if asked.workers else f"{asked.loop}, reload"
-        look_after = _guardian(children, asked.workers, module, lambda: print_urls(urls, how))
+        look_after = _guardian(children, asked.workers, folders, lambda: print_urls(urls, how))
         status = supervise(children, look_after)
     if status:
         # The child has said why.
@@ -191,13 +244,13 @@ def _serve_with_children(
 
 
 def _guardian(
-    children: Children, workers: int | None, module: str, on_ready: Callable[[], object]
+    children: Children, workers: int | None, folders: Callable[[], Sequence[Path]], on_ready: Callable[[], object]
 ) -> Callable[[], Awaitable[int]]:
     if workers is not None:
         from autobahnlike.asgi.workers import Workers
 
         return lambda: Workers(children, workers).run(on_ready)
-    from autobahnlike.asgi.reload import Reloader, changes, folders_of
+    from autobahnlike.asgi.reload import Reloader, changes
 
-    folders = folders_of(module)
-    return lambda: Reloader(children, changes(folders), USAGE).run(on_ready)
+    places = folders()
+    return lambda: Reloader(children, changes(places), USAGE).run(on_ready)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Coroutine, Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from autobahnlike.gateway.backplane.interface import ConnectionInfo, Payload, Verdict
 from autobahnlike.gateway.crossing import Answer, NoAnswer, ask
-from autobahnlike.gateway.errors import DeliveryUnknownError, check_verdict
+from autobahnlike.gateway.errors import DeliveryUnknownError, WebsocketDisconnectedError, check_verdict
 from autobahnlike.gateway.management import as_payload
 
 if TYPE_CHECKING:
@@ -95,7 +94,11 @@ class WebsocketAPI:
             payload = bytes(message) if binary else as_payload(bytes(message))
         else:
             raise TypeError(f"a message is str or bytes, not {type(message).__name__}")
-        return self._ask(connection_id, functools.partial(self._core.send, connection_id, payload))
+        return self._ask(
+            connection_id,
+            lambda: self._core.counters.count(self._core.deliver(connection_id, payload)),
+            lambda: self._core.send(connection_id, payload),
+        )
 
     def close(self, connection_id: str, code: int = 1000, reason: str = "") -> Done | Answer[Done]:
         """Close a connection, after what it was sent before; its ``$disconnect`` follows.
@@ -113,7 +116,11 @@ class WebsocketAPI:
         """
         if not (1000 <= code < 5000 and code not in (1004, 1005, 1006, 1015)) or len(reason.encode()) > 123:
             raise ValueError(f"{code} {reason!r:.130} cannot be sent: 1000, 3000 to 4999, and 123 bytes of reason")
-        return self._ask(connection_id, functools.partial(self._core.disconnect, connection_id, code, reason))
+        return self._ask(
+            connection_id,
+            lambda: self._core.close(connection_id, code, reason),
+            lambda: self._core.disconnect(connection_id, code, reason),
+        )
 
     def info(self, connection_id: str) -> Any:
         """Return what is known of a connection.
@@ -137,20 +144,35 @@ class WebsocketAPI:
             assert info is not None
             return _as_info(info)
 
-        return self._run(connection_id, describe)
+        def describe_now() -> _Info:
+            info = self._core.info(connection_id)
+            if info is None:
+                raise WebsocketDisconnectedError(connection_id)
+            return _as_info(info)
 
-    def _ask(self, connection_id: str, work: Callable[[], Coroutine[Any, Any, Verdict]]) -> Done | Answer[Done]:
+        return self._run(connection_id, describe_now, describe)
+
+    def _ask(
+        self, connection_id: str, now: Callable[[], Verdict], work: Callable[[], Coroutine[Any, Any, Verdict]]
+    ) -> Done | Answer[Done]:
+        def check_now() -> Done:
+            check_verdict(now(), connection_id)
+            return Done()
+
         async def check() -> Done:
             check_verdict(await work(), connection_id)
             return Done()
 
-        result: Done | Answer[Done] = self._run(connection_id, check)
+        result: Done | Answer[Done] = self._run(connection_id, check_now, check)
         return result
 
-    def _run(self, connection_id: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    def _run(self, connection_id: str, now: Callable[[], Any], work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Do something about a connection: at once if it is on this node and thread."""
         core = self._core
         if not core.is_running:
             raise RuntimeError("the gateway does not run: serve it, for example with autobahnlike serve")
+        if core.loop.is_own_thread() and core.is_local(connection_id):
+            return now()
         try:
             return ask(core.loop, work, core.limits.verdict_timeout + _GRACE)[1]
         except NoAnswer:

@@ -190,6 +190,11 @@ class Gateway(_Decorators):
         return self.core.health
 
     @property
+    def server_options(self) -> dict[str, Any]:
+        """What to give to a server of ours as ``ServerOptions(websocket=...)``; see ``Limits.server_options``."""
+        return self.core.limits.server_options()
+
+    @property
     def counters(self) -> Counters:
         """What has happened up to now."""
         return self.core.counters

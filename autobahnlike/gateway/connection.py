@@ -27,7 +27,7 @@ from autobahnlike.gateway.routes import CONNECT, DEFAULT
 if TYPE_CHECKING:
     from autobahnlike.gateway.core import Core
 
-__all__ = ("Connection",)
+__all__ = ("Connection", "refuse")
 
 _log = logging.getLogger("autobahnlike.gateway")
 
@@ -36,6 +36,8 @@ _UNSUPPORTED_DATA = 1003
 _NO_CODE = 1005
 _ABNORMAL = 1006
 _TOO_BIG = 1009
+# What makes a code of ours one for private use: 4003 for 1003.
+_PRIVATE = 3000
 
 _OK = ConnectAnswer(200)
 
@@ -166,7 +168,7 @@ class Connection:
         try:
             while self._outbox:
                 event, size = self._outbox.popleft()
-                await self._send(event)
+                await self._send_or_close(event)
                 self._queued_size -= size
         except Exception as error:
             # A server may say so with whichever exception; that of ASGI is an OSError.
@@ -175,6 +177,18 @@ class Connection:
             self._lose()
         finally:
             self._is_draining = False
+
+    async def _send_or_close(self, event: Message) -> None:
+        try:
+            await self._send(event)
+        except OSError:
+            raise
+        except Exception:
+            code = event.get("code", 0)
+            if not 1001 <= code < 2000:
+                raise
+            # Daphne sends 1000 and those from 3000 on alone, and then the connection would stay.
+            await self._send({**event, "code": code + _PRIVATE})
 
     def _lose(self) -> None:
         self._state = _State.GONE

@@ -22,13 +22,13 @@ from autobahnlike.gateway.backplane.interface import Backplane, ConnectionInfo, 
 from autobahnlike.gateway.backplane.memory import MemoryBackplane
 from autobahnlike.gateway.connection import Connection, refuse
 from autobahnlike.gateway.events import disconnect_event, new_request_id
-from autobahnlike.gateway.ids import new_connection_id
+from autobahnlike.gateway.ids import new_connection_id, node_of
 from autobahnlike.gateway.limits import Limits
 from autobahnlike.gateway.loop import Loop, TimedOut, running_loop, within
 from autobahnlike.gateway.management import Management
 from autobahnlike.gateway.results import error_body
 from autobahnlike.gateway.routes import DISCONNECT, RouteSelector
-from autobahnlike.gateway.scopes import Place, read_handshake, respond
+from autobahnlike.gateway.scopes import Place, raw_path_of, read_handshake, respond
 from autobahnlike.gateway.threads import Threads, Workers, run_blocking
 
 __all__ = ("AnyRoute", "Core", "Counters", "Route")
@@ -311,9 +311,11 @@ class Core:
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         info, handshake = read_handshake(scope, self._place, new_connection_id(self.backplane.node_id), self.now())
-        target = len(scope["path"]) + len(scope.get("query_string") or b"") + 1
+        query = scope.get("query_string") or b""
+        target = len(raw_path_of(scope)) + (len(query) + 1 if query else 0)
         status, message = 0, ""
-        if not self._place.is_endpoint(scope):
+        # Without any handler there is no WebSocket API.
+        if not self._place.is_endpoint(scope) or not self.routes:
             status, message = 403, "Forbidden"
         elif self.limits.max_url_size and target > self.limits.max_url_size:
             status, message = 414, "Request-URI Too Long"
@@ -429,20 +431,24 @@ class Core:
         connection = self._connections.get(connection_id)
         return Verdict.GONE if connection is None else connection.deliver(payload, holds=True)
 
+    def is_local(self, connection_id: str) -> bool:
+        """Whether this node is the one that knows what there is to know of a connection id."""
+        return connection_id in self._connections or node_of(connection_id) == self.backplane.node_id
+
     # -- What applications and the management API ask for, on the thread of the loop
 
     async def send(self, connection_id: str, payload: Payload) -> Verdict:
         """Send a message to a connection of any node."""
-        verdict = self.backplane.send(connection_id, payload, within=self.limits.verdict_timeout)
+        verdict = self.backplane.send(connection_id, payload, timeout=self.limits.verdict_timeout)
         return self.counters.count(await verdict)
 
     async def disconnect(self, connection_id: str, code: int = 1000, reason: str = "") -> Verdict:
         """Close a connection of any node."""
-        return await self.backplane.close(connection_id, code, reason, within=self.limits.verdict_timeout)
+        return await self.backplane.close(connection_id, code, reason, timeout=self.limits.verdict_timeout)
 
     async def describe(self, connection_id: str) -> tuple[Verdict, ConnectionInfo | None]:
         """Ask what is known of a connection of any node."""
-        return await self.backplane.info(connection_id, within=self.limits.verdict_timeout)
+        return await self.backplane.info(connection_id, timeout=self.limits.verdict_timeout)
 
     # -- HTTP
 

@@ -165,16 +165,23 @@ async def within(loop: Loop, seconds: float, work: Coroutine[Any, Any, _T]) -> _
 
     running = loop.spawn(run())
     if not results and not errors:
-        timer = loop.call_later(seconds, latch.open)
+        timers: list[Cancellable] = []
+
+        def late() -> None:
+            timers.clear()
+            latch.open()
+
+        timers.append(loop.call_later(seconds, late))
         try:
             await latch.wait()
         finally:
-            if results or errors:
+            is_late = not results and not errors
+            for timer in timers:
                 timer.cancel()
-            else:
+            if is_late:
                 running.cancel()
+        if is_late:
+            raise TimedOut(f"took longer than {seconds:g} s")
     if errors:
         raise errors[0]
-    if not results:
-        raise TimedOut(f"took longer than {seconds:g} s")
     return results[0]

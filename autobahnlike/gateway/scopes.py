@@ -71,9 +71,9 @@ class Place:
 
     def below_stage(self, raw_path: str) -> str | None:
         """Return the rest of a path behind the stage, with its slash; None if it is elsewhere."""
-        prefix = f"/{self.stage}/"
-        if unquote(raw_path[: len(prefix)]) == prefix:
-            return raw_path[len(prefix) - 1 :]
+        stage, slash, rest = raw_path[1:].partition("/")
+        if slash and unquote(stage) == self.stage:
+            return f"/{rest}"
         return raw_path if self.at_root else None
 
     def name_of(self, scope: Scope) -> str:

@@ -43,6 +43,8 @@ class RedisServer:
     def __init__(self, *options: str, port: int = 0, sentinel: bool = False) -> None:
         self.port = port or free_port()
         self._options = options
+        # A port for TLS is one for nothing else.
+        self._port_option = "port 0\ntls-port" if any(each.startswith("tls-") for each in options) else "port"
         self._sentinel = sentinel
         self._folder = tempfile.TemporaryDirectory(prefix="redis-test-")
         self.folder = Path(self._folder.name)
@@ -65,7 +67,7 @@ class RedisServer:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             raise RuntimeError("these tests need redis-server, or valkey-server: apt install redis-server")
-        lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.folder}", 'save ""', *self._options]
+        lines = [f"{self._port_option} {self.port}", "bind 127.0.0.1", f"dir {self.folder}", 'save ""', *self._options]
         configuration = self.folder / "redis.conf"
         configuration.write_text("\n".join(lines) + "\n")
         command = [program, str(configuration), *(["--sentinel"] if self._sentinel else [])]
@@ -79,7 +81,11 @@ class RedisServer:
             if self._process.poll() is not None:
                 raise RuntimeError(f"redis-server ended at once, with {self._process.returncode}")
             try:
-                with socket.create_connection(("127.0.0.1", self.port), 1):
+                with socket.create_connection(("127.0.0.1", self.port), 1) as sock:
+                    # It answers when it listens everywhere.
+                    if self._port_option == "port":
+                        sock.sendall(b"PING\r\n")
+                        sock.recv(1)
                     return
             except OSError:
                 time.sleep(0.01)

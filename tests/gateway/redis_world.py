@@ -11,6 +11,7 @@ from typing import Any, cast
 from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
 from autobahnlike.gateway.backplane import Backplane, ConnectionInfo, Node, Payload, RoomListener, Subscription, Verdict
@@ -131,15 +132,20 @@ class TwistedWorld(RedisWorld):
 
         def ended(result: Any) -> None:
             results.append(result)
-            self.reactor.crash()
+            # What was dropped is closed on the next turn.
+            self.reactor.callLater(0.01, self.reactor.crash)
 
         def begin() -> None:
-            Deferred.fromCoroutine(self.told(story)).addTimeout(60, self.reactor).addBoth(ended)
+            Deferred.fromCoroutine(self.told(story)).addTimeout(30, self.reactor).addBoth(ended)
 
         self.reactor.callWhenRunning(begin)
         self.reactor.run(installSignalHandlers=False)
-        # What has been closed goes on the next turn, which there is none of.
-        self.reactor.removeAll()
+        # The threads in which names were looked up do not end by themselves.
+        if self.reactor.threadpool is not None:
+            self.reactor.threadpool.stop()
+        for descriptor in self.reactor.removeAll():
+            descriptor.connectionLost(Failure(ConnectionAborted()))  # type: ignore[no-untyped-call]
+        self.reactor._poller.close()
         if isinstance(results[0], Failure):
             results[0].raiseException()
 
@@ -151,7 +157,7 @@ class BothWorld(AsyncioWorld):
         if len(self.peers) % 2 == 0:
             return super().make(options, url)
         loop = asyncio.get_running_loop()
-        return _Across(RedisBackplane(url, options=options, reactor=AsyncioSelectorReactor(loop)))  # type: ignore[no-untyped-call]
+        return _Across(RedisBackplane(url, options=options, reactor=AsyncioSelectorReactor(loop)))
 
 
 class _Across:

@@ -37,14 +37,14 @@ class MemoryWorld(World):
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_conformance(story: Story, way: Way) -> None:
-    async def tell() -> None:
+    tell(story, way)
+
+
+def tell(story: Story, way: Way = WAYS[1]) -> None:
+    async def run() -> None:
         await story(MemoryWorld())
 
-    way.run(tell())
-
-
-def tell(story: Story) -> None:
-    WAYS[1].run(story(MemoryWorld()))
+    way.run(run())
 
 
 def test_a_node_by_itself_needs_no_hub() -> None:
@@ -68,7 +68,7 @@ def test_a_listener_that_publishes_does_not_change_the_order_for_the_others() ->
             def room_message(self, message: RoomMessage, /) -> None:
                 if message.payload == "question":
                     with pytest.raises(StopIteration):
-                        peer.backplane.publish("r", "answer").__await__().__next__()  # type: ignore[attr-defined]
+                        peer.backplane.publish("r", "answer").__await__().__next__()
 
         for listener in (first, Answering(), last):
             await peer.backplane.subscribe("r", listener)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guide import check_applications, check_tutorial
+from tests.guide import check_applications, check_gateway, check_tutorial
 from tests.guide.peer import CHECKS
 
-__all__ = ("CHECKS", "check_applications", "check_tutorial")
+__all__ = ("CHECKS", "check_applications", "check_gateway", "check_tutorial")

@@ -8,7 +8,8 @@ is, is seen from its text and its caption:
 * Other blocks in Python are executed: as the module that the file is, or else as a piece with ``app``, a new
   application, and the public names of ``autobahnlike.app``. Every route that the application then has is driven by the
   check for it, from a client of another make. A block with functions that lead to no route, and a route without a
-  check, are errors.
+  check, are errors. A gateway has one check, by its name.
+* One that connects to Redis has a server of its own. An application of AWS Chalice is hosted.
 """
 
 from __future__ import annotations
@@ -29,14 +30,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from chalice.app import Chalice
+
 from autobahnlike import app as app_package
 from autobahnlike.app import App
 from autobahnlike.app.providers import STORE
 from autobahnlike.app.routing import Mount
 from autobahnlike.app.settings import settings
+from autobahnlike.gateway import Gateway
+from autobahnlike.gateway.chalice import ChaliceHost
 from tests.fragments import listen_to_logs
 from tests.guide.checks import CHECKS
 from tests.guide.peer import Check, Peer
+from tests.guide.redis import redis_for
 
 PATIENCE = 30.0
 ROOT = Path(__file__).parents[2]
@@ -130,11 +136,16 @@ def application_of(names: dict[str, Any], given: App | None) -> Any:
     """Return the application that a block makes or adds to; None if it does neither."""
     found = [names[name] for name in ("app", "api") if callable(names.get(name))]
     # The one that it was given counts if it has added to it.
-    return next((each for each in found if each is not given or given.router.routes), None)
+    app = next((each for each in found if each is not given or given.router.routes), None)
+    return ChaliceHost(app) if isinstance(app, Chalice) else app
 
 
 def routes_of(app: Any) -> list[str]:
-    """Return the names of an application's views, and ``mount /prefix`` for what is mounted."""
+    """Return the names of an application's views, and ``mount /prefix`` for what is mounted; the name of a gateway."""
+    if isinstance(app, Gateway):
+        return [app.app_name]
+    if isinstance(app, ChaliceHost):
+        return [app.app.app_name]
     if not isinstance(app, App):
         return ["app"]
     return [f"mount {each.prefix}" if isinstance(each, Mount) else each.name for each in app.router.routes]  # type: ignore[attr-defined]
@@ -175,6 +186,16 @@ async def exercise(loop: Loop, page: Page, block: dict[str, Any], logged: list[s
     if not block["run"]:
         return None
     forget(page.directory.parent)
+    with redis_for(block["text"]) as text:
+        if path is not None:
+            path.write_text(text + "\n")
+        return await execute_and_drive(loop, page, {**block, "text": text}, path, logged)
+
+
+async def execute_and_drive(
+    loop: Loop, page: Page, block: dict[str, Any], path: Path | None, logged: list[str]
+) -> str | None:
+    """Execute a block, and serve and drive the application that it makes. Returns what went wrong."""
     names, given = execute(block, path)
     app = application_of(names, given)
     if app is None:

@@ -271,7 +271,7 @@ class Backplane(Protocol):
         """
         ...
 
-    async def send(self, connection_id: str, payload: Payload, /, *, within: float | None = None) -> Verdict:
+    async def send(self, connection_id: str, payload: Payload, /, *, timeout: float | None = None) -> Verdict:  # noqa: ASYNC109
         """Send a message to a connection of any node.
 
         Two messages that one node sends to one connection arrive in the order of the calls.
@@ -279,23 +279,27 @@ class Backplane(Protocol):
         Args:
             connection_id: the id; any text.
             payload: text or bytes.
-            within: seconds to wait for the verdict of another node; the default of the backplane if None.
+            timeout: seconds to wait for the verdict of another node; the default of the backplane if None.
         """
         ...
 
-    async def close(self, connection_id: str, code: int, reason: str, /, *, within: float | None = None) -> Verdict:
+    async def close(self, connection_id: str, code: int, reason: str, /, *, timeout: float | None = None) -> Verdict:  # noqa: ASYNC109
         """Close a connection of any node, after what was sent to it before.
 
         Args:
             connection_id: the id; any text.
             code: a close code that a server may send.
             reason: at most 123 bytes of UTF-8.
-            within: as for :meth:`send`.
+            timeout: as for :meth:`send`.
         """
         ...
 
     async def info(
-        self, connection_id: str, /, *, within: float | None = None
+        self,
+        connection_id: str,
+        /,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> tuple[Verdict, ConnectionInfo | None]:
         """Ask what is known of a connection of any node.
 

@@ -202,7 +202,7 @@ class MemoryBackplane:
         self._registered.pop(connection_id, None)
         return self._is_running or self._node is None
 
-    async def send(self, connection_id: str, payload: Payload, /, *, within: float | None = None) -> Verdict:
+    async def send(self, connection_id: str, payload: Payload, /, *, timeout: float | None = None) -> Verdict:  # noqa: ASYNC109
         """Send a message to a connection of any node; the verdict is there at once."""
         node = self._node_of(connection_id)
         if node is None:
@@ -211,13 +211,17 @@ class MemoryBackplane:
             return Verdict.TOO_LARGE
         return node.deliver(connection_id, payload)
 
-    async def close(self, connection_id: str, code: int, reason: str, /, *, within: float | None = None) -> Verdict:
+    async def close(self, connection_id: str, code: int, reason: str, /, *, timeout: float | None = None) -> Verdict:  # noqa: ASYNC109
         """Close a connection of any node."""
         node = self._node_of(connection_id)
         return Verdict.GONE if node is None else node.close(connection_id, code, reason)
 
     async def info(
-        self, connection_id: str, /, *, within: float | None = None
+        self,
+        connection_id: str,
+        /,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
     ) -> tuple[Verdict, ConnectionInfo | None]:
         """Ask what is known of a connection of any node."""
         node = self._node_of(connection_id)

@@ -272,6 +272,7 @@ class _Running:
         """End without a word to the others."""
         self._is_stopped = True
         self._stopped.resolve(None)
+        self._hearing.resolve(None)
         self.presence.halt()
         await self._client.stop()
         await self._listener.stop()
@@ -488,7 +489,7 @@ class _Running:
         if not self._listener.is_up:
             until = min(deadline, self._listener.down_since + self._options.patience)
             await self._hearing.wait(until - self._loop.now())
-        return True
+        return not self._is_stopped
 
     async def _pause(self, seconds: float) -> None:
         try:

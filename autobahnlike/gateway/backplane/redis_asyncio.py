@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from autobahnlike.gateway.backplane.redis_loop import Receiver, Timer, Wire
-from autobahnlike.gateway.backplane.redis_url import Place, Tls, UnixPlace
-from autobahnlike.gateway.backplane.resp import RedisMisconfigured, RedisUnavailable
+from autobahnlike.gateway.backplane.redis_tls import explain, tls_context
+from autobahnlike.gateway.backplane.redis_url import Place, UnixPlace
+from autobahnlike.gateway.backplane.resp import RedisUnavailable
 
 __all__ = ("AsyncioLoop",)
 
@@ -66,25 +69,18 @@ class AsyncioLoop:
         if isinstance(place, UnixPlace):
             _, protocol = await self._loop.create_unix_connection(make_protocol, place.path)
         else:
-            context = None if place.tls is None else _context(place.tls)
+            context = None if place.tls is None else tls_context(place.tls)
             _, protocol = await self._loop.create_connection(make_protocol, place.host, place.port, ssl=context)
         return protocol
 
 
 def _explain(error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return explain(error)
+    # What asyncio says has the address in it, and not what happened.
+    if not isinstance(error, socket.gaierror) and error.errno is not None:
+        return os.strerror(error.errno)
     return error.strerror or str(error)
-
-
-def _context(tls: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=tls.ca)
-        if tls.cert is not None:
-            context.load_cert_chain(tls.cert, tls.key)
-    except OSError as error:
-        raise RedisMisconfigured(f"the files for TLS to Redis are not usable: {error.strerror or error}") from error
-    return context
 
 
 class _Protocol(asyncio.Protocol):

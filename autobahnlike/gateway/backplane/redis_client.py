@@ -104,9 +104,14 @@ class Keeper:
             connection = self._current = Connection(self._loop, self._options, self._pushed)
             try:
                 await self._open(connection)
-            except RedisError as error:
+            except Exception as error:
                 connection.abort()
-                self._refuse(error, failures)
+                if isinstance(error, RedisError):
+                    self._refuse(error, failures)
+                else:
+                    # Whatever it is, who waits for the connection must not wait for ever.
+                    _log.exception("%s connection: cannot be made", self._name)
+                    self._refuse(RedisUnavailable(f"cannot connect to Redis at {self._url}: {error!r}"), failures)
                 failures += 1
             else:
                 began = self._loop.now()

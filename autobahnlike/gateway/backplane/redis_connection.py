@@ -52,6 +52,7 @@ class Connection:
         self._options = options
         self._on_push = on_push
         self._reader = RespReader(options.max_reply_size)
+        self._why_ended = ""
         self._wire: Wire | None = None
         self._place: Place | None = None
         self._pending: deque[tuple[Promise[Reply], int, float]] = deque()
@@ -147,7 +148,7 @@ class Connection:
     def forward(self, promise: Promise[Reply], arguments: tuple[Argument, ...]) -> None:
         """Send a command for which there is a promise already; otherwise like :meth:`call`."""
         if self.lost.is_done or self._wire is None:
-            raise RedisUnavailable(f"the connection to Redis at {self._place} has ended")
+            raise RedisUnavailable(self._why_ended or f"there is no connection to Redis at {self._place} yet")
         data = pack(tuple([self.run_id if each is RUN_ID else each for each in arguments]))
         if (
             len(self._pending) >= self._options.max_pending
@@ -237,6 +238,7 @@ class Connection:
     def _end(self, error: RedisError) -> None:
         if self.lost.is_done:
             return
+        self._why_ended = str(error)
         self.lost.resolve(error)
         if self._watchdog is not None:
             self._watchdog.cancel()

@@ -83,8 +83,7 @@ class _Room:
         epoch: see :mod:`~.redis_scripts`; empty if it is not known yet where the room is.
         last: the number of the last message that was told.
         is_live: whether what comes in is told at once; otherwise it is held.
-        is_syncing: whether what is missing is being fetched.
-        synced: is resolved when that has ended.
+        synced: is resolved when what is missing has been fetched; None if that is not going on.
         again: whether that has to be done once more.
         checked_at: when it was last known that nothing is missing.
     """
@@ -95,7 +94,6 @@ class _Room:
         self.epoch = b""
         self.last = 0
         self.is_live = False
-        self.is_syncing = False
         self.synced: Promise[None] | None = None
         self.again = False
         self.checked_at = 0.0
@@ -233,16 +231,12 @@ class Rooms:
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = self._by_channel[channel.encode()] = _Room(name, self.counters)
+            room.checked_at = self._loop.now()
         subscription = _Subscription(self, room, listener)
         room.subscriptions[subscription] = None
         if room.is_live:
             await self._join(room, subscription)
-        elif room.is_syncing:
-            # Whoever came first has not been told yet where the room is.
-            room.again = True
-            assert room.synced is not None
-            await room.synced.wait()
-        elif await self._listener.subscribe(channel):
+        elif room.synced is not None or await self._listener.subscribe(channel):
             await self._sync(room)
         return subscription
 
@@ -310,7 +304,7 @@ class Rooms:
     def check(self, at_most: int = 100) -> None:
         """See whether something was missed in rooms that have not been looked after for long."""
         due = self._loop.now() - self._options.room_check_interval
-        old = [room for room in self._rooms.values() if room.checked_at <= due and not room.is_syncing]
+        old = [room for room in self._rooms.values() if room.checked_at <= due and room.synced is None]
         for room in old[:at_most]:
             self._loop.spawn(self._sync(room))
 
@@ -318,10 +312,10 @@ class Rooms:
         """Fetch what is missing in a room until nothing is. If Redis is away, that happens when it is back."""
         room.again = True
         room.is_live = False
-        if room.is_syncing:
+        if room.synced is not None:
+            await room.synced.wait()
             return
-        room.is_syncing = True
-        room.synced = Promise(self._loop)
+        synced = room.synced = Promise(self._loop)
         try:
             while self._rooms.get(room.name) is room and not room.is_live:
                 room.again = False
@@ -331,8 +325,8 @@ class Rooms:
         except RedisError as error:
             _log.debug("room %r: cannot be brought up to date now: %s", room.name, error)
         finally:
-            room.is_syncing = False
-            room.synced.resolve(None)
+            room.synced = None
+            synced.resolve(None)
 
     async def _ask(self, room: _Room, count: int) -> Any:
         arguments = (room.epoch, room.last + 1, count)

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import logging
-import ssl
+import os
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
     connectProtocol,
-    wrapClientTLS,
 )
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from autobahnlike.gateway.backplane.redis_loop import Receiver, Timer, Wire
-from autobahnlike.gateway.backplane.redis_url import Place, TcpPlace, Tls, UnixPlace
-from autobahnlike.gateway.backplane.resp import RedisMisconfigured, RedisUnavailable
+from autobahnlike.gateway.backplane.redis_tls import TlsWire, tls_context
+from autobahnlike.gateway.backplane.redis_url import Place, TcpPlace, UnixPlace
+from autobahnlike.gateway.backplane.resp import RedisUnavailable
 
 __all__ = ("TwistedLoop",)
 
@@ -68,65 +68,44 @@ class TwistedLoop:
 
     async def connect(self, place: Place, receiver: Receiver, patience: float) -> Wire:
         """Connect; with TLS, the handshake has not happened when it returns."""
+        if isinstance(place, TcpPlace) and place.tls is not None:
+            secure = TlsWire(tls_context(place.tls), place.host, receiver)
+            secure.begin(await self._connect(place, secure, patience))
+            return secure
+        return await self._connect(place, receiver, patience)
+
+    async def _connect(self, place: Place, receiver: Receiver, patience: float) -> Wire:
+        wire = _Protocol(receiver)
         try:
-            wire = _Protocol(receiver)
-            await _CONNECT(self._endpoint(place, patience), wire)
-        except error.TimeoutError:
+            connecting: Deferred[Any] = _CONNECT(self._endpoint(place, patience), wire)
+            # Endpoints see to that themselves, but not to looking up a name.
+            await connecting.addTimeout(patience, self._reactor)
+        except (error.TimeoutError, DeferredTimeout, error.ConnectingCancelledError):
             raise RedisUnavailable(f"cannot connect to Redis at {place} within {patience:g} seconds") from None
         except (error.ConnectError, error.DNSLookupError, OSError) as failed:
-            cause = getattr(failed, "osError", None)
-            why = getattr(cause, "strerror", None) or " ".join(str(failed).split())
-            raise RedisUnavailable(f"cannot connect to Redis at {place}: {why}") from failed
+            raise RedisUnavailable(f"cannot connect to Redis at {place}: {_explain(failed)}") from failed
         return wire
 
     def _endpoint(self, place: Place, timeout: float) -> Any:
         if isinstance(place, UnixPlace):
-            return UNIXClientEndpoint(self._reactor, place.path, timeout)
-        endpoint = self._tcp_endpoint(place, timeout)
-        return endpoint if place.tls is None else wrapClientTLS(_options(place.host, place.tls), endpoint)
-
-    def _tcp_endpoint(self, place: TcpPlace, timeout: float) -> Any:
+            return UNIXClientEndpoint(self._reactor, place.path, timeout)  # type: ignore[no-untyped-call]
         # An address needs none of the threads in which names are looked up.
         if isIPAddress(place.host):
-            return TCP4ClientEndpoint(self._reactor, place.host, place.port, timeout)  # type: ignore[no-untyped-call]
+            return TCP4ClientEndpoint(self._reactor, place.host, place.port, timeout)
         if isIPv6Address(place.host):
             return TCP6ClientEndpoint(self._reactor, place.host, place.port, timeout)  # type: ignore[no-untyped-call]
         return HostnameEndpoint(self._reactor, place.host, place.port, timeout)
 
 
-# Between the certificates in one file.
-_END = b"-----END CERTIFICATE-----"
+def _explain(failed: Exception) -> str:
+    cause = getattr(failed, "osError", None)
+    if isinstance(cause, int):
+        return os.strerror(cause)
+    return getattr(cause, "strerror", None) or " ".join(str(failed).split())
 
 
 def _log_failure(failure: Failure) -> None:
     _log.error("something failed in the backplane", exc_info=failure.value)
-
-
-def _options(host: str, tls: Tls) -> Any:
-    from OpenSSL import SSL
-    from twisted.internet.ssl import (
-        Certificate,
-        PrivateCertificate,
-        optionsForClientTLS,
-        platformTrust,
-        trustRootFromCertificates,
-    )
-
-    try:
-        load: Any = Certificate.loadPEM
-        trust: Any = platformTrust()  # type: ignore[no-untyped-call]
-        if tls.ca is not None:
-            pems = Path(tls.ca).read_bytes().split(_END)[:-1]
-            roots: Any = trustRootFromCertificates
-            trust = roots([load(pem + _END + b"\n") for pem in pems])
-        own = None
-        if tls.cert is not None:
-            pem = Path(tls.cert).read_bytes() + Path(tls.key or tls.cert).read_bytes()
-            own = PrivateCertificate.loadPEM(pem)  # type: ignore[no-untyped-call]
-        return optionsForClientTLS(host, trustRoot=trust, clientCertificate=own)
-    except (OSError, ValueError, SSL.Error, ssl.SSLError) as failed:
-        why = getattr(failed, "strerror", None) or "they have to be PEM"
-        raise RedisMisconfigured(f"the files for TLS to Redis are not usable: {why}") from failed
 
 
 class _Protocol(Protocol):

@@ -1,0 +1,196 @@
+"""``chalice path/to/app.py``: unmodified applications of AWS Chalice."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autobahnlike.asgi.failure import CannotLoad
+from autobahnlike.asgi.options import ServerOptions
+from autobahnlike.asgi.runner import ApplicationServer, is_installed
+from autobahnlike.asgi.tls import Certificate
+from autobahnlike.cli.failure import USAGE, CommandFailed
+from autobahnlike.cli.logs import LEVELS, log_to_stderr
+from autobahnlike.cli.serve import DEFAULT, add_loop, failures_told, require_loop, run
+
+if TYPE_CHECKING:
+    from autobahnlike.asgi.run_twisted import Places, Startable
+    from autobahnlike.gateway.chalice import ChaliceHost
+
+__all__ = ("add_arguments", "serve_chalice")
+
+_NEEDED = ("chalice", "h11", "starlette")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``chalice``."""
+    parser.add_argument("path", metavar="APP.PY", help="the app.py of the application, or its directory")
+    parser.add_argument(
+        "--stage", default="api", help="the first part of the path of the WebSockets (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--chalice-stage",
+        metavar="NAME",
+        default="dev",
+        help="whose settings in .chalice/config.json count, environment variables among them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="ADDRESS",
+        action="append",
+        help="a port, host:port, [IPv6]:port, unix:PATH, or with Twisted an endpoint string; can be repeated"
+        f" (default: {DEFAULT})",
+    )
+    add_loop(parser)
+    parser.add_argument(
+        "--reload", action="store_true", help="start again when a Python file of the application changes"
+    )
+    parser.add_argument(
+        "--aws", action="store_true", help="the limits of API Gateway: of messages, of idle and of old connections"
+    )
+    parser.add_argument(
+        "--aws-strict", action="store_true", help="nothing can be sent in on_ws_connect, as with API Gateway"
+    )
+    parser.add_argument(
+        "--keys",
+        metavar="FILE",
+        help="who may use the @connections API, from anywhere: lines of an access key id and a secret key; without it,"
+        " programmes on this machine may",
+    )
+    parser.add_argument(
+        "--proxies",
+        metavar="N",
+        type=int,
+        default=0,
+        help="how many proxies in front are trusted to say who the client is (default: %(default)s)",
+    )
+    parser.add_argument("--tls-cert", metavar="FILE", help="serve https and wss with this certificate, with its chain")
+    parser.add_argument("--tls-key", metavar="FILE", help="the key of the certificate, if it is in a file of its own")
+    parser.add_argument(
+        "--log-level", choices=LEVELS, default="info", help="what is worth a line (default: %(default)s)"
+    )
+    parser.add_argument("--access-log", action="store_true", help="have a line for every request")
+    # What a parent gives to the processes that it starts; see autobahnlike.asgi.children.
+    parser.add_argument("--inherit", help=argparse.SUPPRESS)
+    # One process holds all connections.
+    parser.set_defaults(workers=None)
+
+
+def serve_chalice(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
+    """Serve an application until SIGINT or SIGTERM.
+
+    Args:
+        asked: what the command line asks for.
+        arguments: the command line, for the process that is started by ``--reload``.
+
+    Raises:
+        CommandFailed: that is not possible.
+        SystemExit: a process that was started gave up.
+    """
+    require_loop(asked.loop)
+    missing = [package for package in _NEEDED if not is_installed(package)]
+    if missing:
+        raise CommandFailed(
+            f"serving Chalice applications needs {' and '.join(missing)}: pip install 'autobahnlike[chalice]'", USAGE
+        )
+    from autobahnlike.gateway.chalice_loading import CannotLoadChalice, app_path
+    from autobahnlike.gateway.limits import AWS, Limits
+
+    limits = AWS if asked.aws else Limits()
+    try:
+        path = app_path(asked.path)
+    except CannotLoadChalice as error:
+        raise CommandFailed(str(error), USAGE) from None
+    core_options = {
+        "stage": asked.stage,
+        "limits": limits,
+        "aws_strict": asked.aws_strict,
+        "keys": None if asked.keys is None else _read_keys(Path(asked.keys)),
+        "proxies": asked.proxies,
+    }
+    with failures_told():
+        options = ServerOptions(access_log=asked.access_log, websocket=limits.server_options())
+        certificate = Certificate.of(asked.tls_cert, asked.tls_key)
+        log_to_stderr(asked.loop, asked.log_level)
+        # What handlers print is to be seen when they print it, also in a file.
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(line_buffering=True)
+        server = _ChaliceServer(path, asked.chalice_stage, core_options, certificate, options)
+        run(server, asked, options, arguments, lambda: [path.parent], server.announce)
+
+
+class _ChaliceServer(ApplicationServer):
+    """A server of a Chalice application, which is loaded when the reactor is installed that it may import.
+
+    Args:
+        path: its file.
+        chalice_stage: whose settings count.
+        core_options: those of the gateway.
+        certificate: for https and wss, or None.
+        options: those of the server.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        chalice_stage: str,
+        core_options: Mapping[str, Any],
+        certificate: Certificate | None,
+        options: ServerOptions,
+    ) -> None:
+        super().__init__(None, certificate=certificate, options=options)
+        self._path = path
+        self._chalice_stage = chalice_stage
+        self._core_options = core_options
+        self._host: ChaliceHost | None = None
+
+    def on_asyncio(self, sockets: Sequence[socket.socket]) -> AbstractAsyncContextManager[object]:
+        """See ``Server``."""
+        self._load()
+        return super().on_asyncio(sockets)
+
+    def on_twisted(self, reactor: Any, places: Places) -> Startable:
+        """See ``Server``."""
+        self._load()
+        return super().on_twisted(reactor, places)
+
+    def _load(self) -> None:
+        from autobahnlike.gateway.chalice import ChaliceHost
+        from autobahnlike.gateway.chalice_loading import CannotLoadChalice, load_chalice, load_config
+
+        try:
+            config = load_config(self._path.parent, self._chalice_stage)
+            app = load_chalice(self._path, config)
+            self._app = self._host = ChaliceHost(app, config, **self._core_options)
+        except CannotLoadChalice as error:
+            raise CannotLoad(str(error), error.traceback) from None
+        except ValueError as error:
+            raise CannotLoad(str(error)) from None
+
+    def announce(self, urls: Sequence[str]) -> None:
+        """Print where the APIs are, in the words of Chalice."""
+        assert self._host is not None
+        stage = self._core_options["stage"]
+        for url in urls:
+            if self._host.has_routes:
+                print(f"  - Rest API URL: {url.rstrip('/')}/{stage}/")
+            if self._host.has_websockets:
+                print(f"  - Websocket API URL: ws{url.removeprefix('http').rstrip('/')}/{stage}/")
+        sys.stdout.flush()
+
+
+def _read_keys(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise CommandFailed(f"{path} cannot be read: {error}", USAGE) from None
+    pairs = [line.split() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        # Not which line, or what is in it: it is secret.
+        raise CommandFailed(f"{path} must have lines of an access key id and a secret key, and at least one", USAGE)
+    return {pair[0]: pair[1] for pair in pairs}
