@@ -177,10 +177,13 @@ class _ChaliceServer(ApplicationServer):
         assert self._host is not None
         stage = self._core_options["stage"]
         for url in urls:
+            base, colon, path = url.partition("://unix:")
+            where = f" at {path}" if colon else ""
+            base = f"{base}://localhost" if colon else base.rstrip("/")
             if self._host.has_routes:
-                print(f"  - Rest API URL: {url.rstrip('/')}/{stage}/")
+                print(f"  - Rest API URL: {base}/{stage}/{where}")
             if self._host.has_websockets:
-                print(f"  - Websocket API URL: ws{url.removeprefix('http').rstrip('/')}/{stage}/")
+                print(f"  - Websocket API URL: ws{base.removeprefix('http')}/{stage}/{where}")
         sys.stdout.flush()
 
 

@@ -214,8 +214,9 @@ def _serve_as_child(
     inheritance = Inheritance(asked.inherit, _stop_timeout(options))
 
     def ready(urls: Sequence[str]) -> None:
-        inheritance.ready()
+        # Before the parent has its say, so that the lines of the two always have the same order.
         on_ready(urls)
+        inheritance.ready()
 
     run_server(server, inheritance.sockets, asked.loop, ready, supervised=True)
 

@@ -49,4 +49,4 @@ def write_app(directory: Path, source: str, head: str = HEAD) -> Path:
 def hosting(path: Path, loop: str, *arguments: str, code: str = RUN) -> Iterator[tuple[Process, str]]:
     """A running ``chalice``, and the URL of its WebSockets."""
     with Process("chalice", str(path), "--loop", loop, "--listen", "127.0.0.1:0", *arguments, code=code) as process:
-        yield process, process.out.expect(r"\n  - Websocket API URL: (ws://\S+)\n")[1]
+        yield process, process.out.expect(r"(?m)^  - Websocket API URL: (ws://\S+)\n")[1]

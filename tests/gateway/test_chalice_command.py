@@ -12,7 +12,7 @@ import boto3  # type: ignore[import-untyped]
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from websockets.exceptions import ConnectionClosedError
-from websockets.sync.client import connect
+from websockets.sync.client import connect, unix_connect
 
 from autobahnlike.cli import main
 from tests.cli.process import DEADLINE, Process
@@ -283,3 +283,12 @@ def test_an_application_without_websockets_has_no_url(tmp_path: Path) -> None:
         process.popen.send_signal(signal.SIGTERM)
         assert process.status() == 0
         assert "Websocket" not in process.out.all()
+
+
+def test_a_unix_socket_is_named_beside_the_url(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with Process("chalice", str(copy_app("echo", tmp_path)), "--listen", f"unix:{path}") as process:
+        process.out.expect(rf"  - Websocket API URL: ws://localhost/api/ at {path}\n")
+        with unix_connect(str(path), "ws://localhost/api/") as client:
+            client.send("x")
+            assert hear(client) == "x"
