@@ -1,4 +1,4 @@
-"""What ``benchmarks.instructions`` counts: one connection without a loop, driven by a batch of frames; or many that are only opened.
+"""What ``benchmarks.instructions`` counts: connections without a loop, driven by a batch of frames, or only opened.
 
 It imports nothing but the core, because its start is counted as well and takes most of the time.
 """

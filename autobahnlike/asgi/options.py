@@ -29,7 +29,7 @@ class ServerOptions:
         max_body_size: the most that the body of a request may have; more is answered with 413.
         body_timeout: how long an application waits for the next piece of a body; then the client is answered with 408.
         write_timeout: how long a client may take nothing of a response that is waiting for it; then it is given up.
-        accept_timeout: how long an application may take to accept or to deny a WebSocket; then the connection is dropped.
+        accept_timeout: how long an application may take to accept or deny a WebSocket; then the connection is dropped.
         max_denial_size: the most that the body of a response that denies a WebSocket may have.
         receive_queue_size: how much of what a WebSocket's client sends is kept for an application that does not receive
             it; then the client is not read any more.

@@ -74,7 +74,9 @@ class TestOneMover:
         assert sorted(found) == [("__init__", False), ("_move", True)]
 
     def test_nothing_else_in_the_package_sets_a_state(self) -> None:
-        paths = {path for layer in ("wire", "websocket", "twisted", "asyncio") for path in PACKAGE.rglob(f"{layer}/*.py")}
+        paths = {
+            path for layer in ("wire", "websocket", "twisted", "asyncio") for path in PACKAGE.rglob(f"{layer}/*.py")
+        }
         paths.remove(PACKAGE / "wire" / "connection.py")
         assert len(paths) > 40
         assert {path.name: found for path in paths if (found := assignments_of_state(path))} == {}
