@@ -25,7 +25,8 @@ def test_it_measures(server: str) -> None:
     found = measure(server, idle=20, chat=5, rounds=2, seconds=60, messages=20)
     assert len(found.alone) == len(found.beside) == 2
     assert all(0 < median <= p99 for median, p99 in zip(found.median_alone, found.alone, strict=True))
-    assert all(cost > 0 for cost in found.cost_alone + found.cost_beside)
+    # Time of the processor is counted in ticks, and so little may take none.
+    assert all(cost >= 0 for cost in found.cost_alone + found.cost_beside)
 
 
 def test_it_prints_a_line_for_each_server(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

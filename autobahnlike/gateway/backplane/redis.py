@@ -301,7 +301,7 @@ class _Running:
 
     def _client_up(self) -> None:
         self._wake.resolve(None)
-        self.rooms.came_back()
+        self.rooms.can_ask()
 
     def _client_down(self) -> None:
         pass
@@ -309,7 +309,7 @@ class _Running:
     def _listener_up(self) -> None:
         self._unheard = 0
         self._hearing.resolve(None)
-        self.rooms.came_back()
+        self.rooms.hears_again()
 
     def _listener_down(self) -> None:
         if self._hearing.is_done:

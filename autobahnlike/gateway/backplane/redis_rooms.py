@@ -290,11 +290,19 @@ class Rooms:
         if room.published(epoch, int(number), message):
             self._loop.spawn(self._sync(room))
 
-    def came_back(self) -> None:
-        """A connection is there again: fetch what has been missed, in whichever room."""
+    def can_ask(self) -> None:
+        """The connection for commands is there again: fetch what could not be fetched meanwhile."""
         for room in self._rooms.values():
             if not room.is_live:
                 self._loop.spawn(self._sync(room))
+
+    def hears_again(self) -> None:
+        """The connection for what is published is there again: fetch what has been missed.
+
+        In every room: one may have been brought up to date while nothing was heard.
+        """
+        for room in self._rooms.values():
+            self._loop.spawn(self._sync(room))
 
     def went_away(self) -> None:
         """Nothing is heard any more."""
