@@ -34,7 +34,7 @@ from autobahnlike.gateway import Limits
 from autobahnlike.gateway.backplane.redis_options import RedisOptions
 from autobahnlike.wire.options import OPTIONS
 from tests.guide.checks import CHECKS
-from tests.guide.redis import redis_for
+from tests.guide.redis import lacks_redis, redis_for
 from tests.hostile.cases import CLIENTS as CLIENTS_ATTACKED
 from tests.hostile.cases import SERVERS as SERVERS_ATTACKED
 from tests.programs import PATIENCE, ROOT, Program, free_port, running
@@ -429,7 +429,14 @@ def check_application(block: Block, arguments: list[str], directory: Path) -> No
         path, answer = ("/api/", "said") if block.is_of_gateway else ("/echo", "You said: said")
         with connect(f"ws://127.0.0.1:{port}{path}") as talking:
             talking.send("said")
-            assert talking.recv() == answer
+            heard = talking.recv()
+        if lacks_redis((directory / "app.py").read_text()):
+            # The client is told that something failed, and the log says what.
+            assert json.loads(heard)["message"] == "Internal server error"
+            program.process.terminate()
+            assert "Redis is away" in program.process.communicate(timeout=PATIENCE)[0]
+            return
+        assert heard == answer
         program.interrupt()
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import hiredis
 
-__all__ = ("RedisServer", "free_port")
+__all__ = ("RedisServer", "free_port", "redis_program")
 
 _PATIENCE = 20.0
 
@@ -25,6 +25,11 @@ def free_port() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def redis_program() -> str | None:
+    """Return the path of the server, None if it is not installed."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
 
 
 class RedisServer:
@@ -64,7 +69,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        program = redis_program()
         if program is None:
             raise RuntimeError("these tests need redis-server, or valkey-server: apt install redis-server")
         lines = [f"{self._port_option} {self.port}", "bind 127.0.0.1", f"dir {self.folder}", 'save ""', *self._options]
