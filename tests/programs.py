@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from websockets.asyncio.client import connect
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,6 +88,24 @@ class Program:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         return self.finish()
+
+
+def echoes_over_tls(url: str, context: ssl.SSLContext, *messages: str | bytes) -> list[str | bytes]:
+    """Connect, send messages, and return what comes for each.
+
+    Not with a client of threads: one reads while another writes, and with older versions of Python what is written then
+    may be lost.
+    """
+
+    async def talk() -> list[str | bytes]:
+        async with asyncio.timeout(PATIENCE), connect(url, ssl=context) as connection:
+            answers = []
+            for message in messages:
+                await connection.send(message)
+                answers.append(await connection.recv())
+            return answers
+
+    return asyncio.run(talk())
 
 
 def _accepts(address: int | Path) -> bool:

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect, unix_connect
 from websockets.typing import Subprotocol
 
-from tests.programs import ROOT, Program, free_port, running
+from tests.programs import ROOT, Program, echoes_over_tls, free_port, running
 
 EXAMPLES = ROOT / "examples"
 LOOPS = ("asyncio", "twisted")
@@ -56,8 +56,11 @@ def port_of(url: str) -> int:
     return int(url.rstrip("/").rpartition(":")[2])
 
 
+MESSAGES = ("grüße", "", b"\x00\xff", b"x" * 100_000)
+
+
 def echoes(connection: ClientConnection) -> None:
-    for message in ("grüße", "", b"\x00\xff", b"x" * 100_000):
+    for message in MESSAGES:
         connection.send(message)
         assert connection.recv() == message
 
@@ -117,8 +120,7 @@ def test_tls(certificate: Path, serve: Serve, client_loop: str) -> None:
     program, url = serve("tls")
     secure = url.replace("ws://127.0.0.1", "wss://localhost")
     context = ssl.create_default_context(cafile=str(certificate / "client.pem"))
-    with connect(secure, ssl=context) as connection:
-        echoes(connection)
+    assert echoes_over_tls(secure, context, *MESSAGES) == list(MESSAGES)
     port = port_of(url)
     with running(source_of(f"tls/{client_loop}_client.py"), certificate, {9000: port}) as client:
         assert client.finish() == "Hello, world\n"

@@ -19,6 +19,7 @@ from autobahnlike.asgi.failure import CannotUseCertificate
 from autobahnlike.asgi.tls import Certificate
 from autobahnlike.cli import main
 from tests.cli.process import DEADLINE, LOOPS, Process, serving_app, write_application
+from tests.programs import echoes_over_tls
 
 each_loop = pytest.mark.parametrize("loop", LOOPS)
 
@@ -112,9 +113,7 @@ def test_tls(loop: str, authority: trustme.CA, files: tuple[str, str, str], tmp_
     with serving_app(tmp_path, "--loop", loop, "--tls-cert", chain, "--tls-key", key) as (process, (url,)):
         assert url.startswith("https://127.0.0.1:")
         assert get(url, trusting) == f"https  {process.popen.pid}"
-        with connect(f"wss{url.removeprefix('https')}", ssl=trusting) as connection:
-            connection.send("hello")
-            assert connection.recv(DEADLINE) == "hello"
+        assert echoes_over_tls(f"wss{url.removeprefix('https')}", trusting, "hello") == ["hello"]
         process.popen.send_signal(signal.SIGTERM)
         assert process.status() == 0
         assert process.err.all() == ""
