@@ -93,8 +93,8 @@ def test_paths_that_cannot_be_built(pattern: str, parameters: dict[str, Any], me
     ("path", "root_path", "expected"),
     [
         ("/x", "", "/x"),
-        ("/root/x", "/root", "/x"),
-        ("/root/x", "/root/", "/x"),
+        ("/mount/x", "/mount", "/x"),
+        ("/mount/x", "/mount/", "/x"),
         ("/root", "/root", ""),
         ("/rooted", "/root", "/rooted"),
         # Servers before version 2.4 of the specification, which take it off.
