@@ -30,8 +30,8 @@ from websockets.sync.client import connect, unix_connect
 
 from autobahnlike.app import Room
 from autobahnlike.asgi import ServerOptions
+from autobahnlike.backplane.redis.options import RedisOptions
 from autobahnlike.gateway import Limits
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
 from autobahnlike.wire.options import OPTIONS
 from tests.guide.checks import CHECKS
 from tests.guide.redis import lacks_redis, redis_for

@@ -1,6 +1,6 @@
 """The direction of imports: wire <- websocket <- {twisted, asyncio} <- asgi, and the edges never import each other.
 
-``app`` and ``gateway`` stand on ASGI and not on us: on any server, and on any loop.
+``backplane``, ``app`` and ``gateway`` stand on ASGI and not on us: on any server, and on any loop.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ NOT_FOR_WIRE = frozenset(
     | {"txaio", "uvloop", "zope"}
 )
 LOOPS = frozenset({"asyncio", "twisted", "uvloop"})
+BUT_ASYNCIO = frozenset({"twisted", "txaio", "uvloop", "zope"})
 BELOW_THE_EDGES = frozenset({"exception", "speed", "wire", "websocket"})
 UP_TO_THE_EDGES = BELOW_THE_EDGES | {"", "twisted", "asyncio"}
-EVERYTHING = UP_TO_THE_EDGES | {"asgi", "app", "gateway", "demo", "testing", "cli"}
+EVERYTHING = UP_TO_THE_EDGES | {"asgi", "app", "backplane", "gateway", "demo", "testing", "cli"}
 LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "": (frozenset({"exception"}), LOOPS | {"zope", "txaio"}),
     "exception": (frozenset(), NOT_FOR_WIRE),
@@ -33,10 +34,15 @@ LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "twisted": (BELOW_THE_EDGES | {""}, frozenset()),
     "asyncio": (BELOW_THE_EDGES | {""}, frozenset({"twisted"})),
     "asgi": (UP_TO_THE_EDGES, frozenset()),
+    # The transports to Redis are of one loop each, and loaded when that is known.
+    "backplane": (frozenset({"exception"}), frozenset({"txaio", "uvloop", "zope"})),
     # The latter two not before they are asked for: see LAZILY.
-    "app": (frozenset({"", "exception", "asgi", "testing"}), frozenset({"twisted", "txaio", "uvloop", "zope"})),
-    # Of app how it waits and runs coroutines. The transports of its backplane are of one loop each: see below.
-    "gateway": (frozenset({"", "exception", "app"}), frozenset({"txaio", "uvloop", "zope"})),
+    "app": (
+        frozenset({"", "exception", "backplane", "asgi", "testing"}),
+        frozenset({"twisted", "txaio", "uvloop", "zope"}),
+    ),
+    # Of app how it waits and runs coroutines.
+    "gateway": (frozenset({"", "exception", "backplane", "app"}), BUT_ASYNCIO),
     "demo": (frozenset({"app"}), LOOPS),
     "testing": (EVERYTHING - {"cli", "demo"}, frozenset()),
     "cli": (EVERYTHING, frozenset()),
@@ -175,14 +181,19 @@ def test_serving_is_a_function_whoever_has_imported_what() -> None:
 def test_applications_load_nothing_of_ours_but_themselves() -> None:
     loaded = loaded_by("import autobahnlike.app")
     assert "autobahnlike.app" in loaded
-    assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {"app", "exception"}
+    assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {"app", "backplane", "exception"}
     assert not tops(loaded) & {"h11", "twisted", "txaio", "uvloop"}
 
 
 def test_gateways_load_nothing_of_ours_but_applications_and_no_loop() -> None:
-    loaded = loaded_by("import autobahnlike.gateway, autobahnlike.gateway.backplane")
+    loaded = loaded_by("import autobahnlike.gateway, autobahnlike.backplane")
     assert "autobahnlike.gateway.application" in loaded
-    assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {"app", "exception", "gateway"}
+    assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {
+        "app",
+        "backplane",
+        "exception",
+        "gateway",
+    }
     assert not tops(loaded) & {"boto3", "botocore", "chalice", "h11", "hiredis", "twisted", "txaio", "uvloop"}
 
 

@@ -24,11 +24,6 @@ OF_GATEWAYS = {
         "",
         ".api",
         ".application",
-        ".backplane",
-        ".backplane.interface",
-        ".backplane.memory",
-        ".backplane.redis",
-        ".backplane.redis_options",
         ".chalice",
         ".context",
         ".core",
@@ -36,6 +31,10 @@ OF_GATEWAYS = {
         ".limits",
         ".rooms",
     )
+}
+# Of the transport to Redis, only what it is configured with.
+OF_BACKPLANES = {
+    f"autobahnlike.backplane{name}" for name in ("", ".ids", ".interface", ".memory", ".redis", ".redis.url")
 }
 
 
@@ -48,6 +47,8 @@ def modules() -> list[str]:
         if name.startswith("autobahnlike.asgi") and name not in SERVING:
             continue
         if name.startswith("autobahnlike.gateway") and name not in OF_GATEWAYS:
+            continue
+        if name.startswith("autobahnlike.backplane") and name not in OF_BACKPLANES:
             continue
         if not name.startswith(NOT_AN_API) and "__all__" in path.read_text():
             found.append(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from autobahnlike.gateway.backplane.interface import ConnectionInfo, Payload, Verdict
+from autobahnlike.backplane.interface import ConnectionInfo, Payload, Verdict
 from autobahnlike.gateway.crossing import Answer, NoAnswer, ask
 from autobahnlike.gateway.errors import DeliveryUnknownError, WebsocketDisconnectedError, check_verdict
 from autobahnlike.gateway.management import as_payload

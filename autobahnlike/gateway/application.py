@@ -8,8 +8,8 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from autobahnlike.backplane.interface import Health
 from autobahnlike.gateway.api import WebsocketAPI
-from autobahnlike.gateway.backplane.interface import Health
 from autobahnlike.gateway.core import Core, Counters
 from autobahnlike.gateway.handlers import Middleware, WebsocketHandler
 from autobahnlike.gateway.rooms import Rooms

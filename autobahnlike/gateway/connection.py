@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import Message, Receive, Scope, Send
 
 from autobahnlike.app.waiting import Latch
-from autobahnlike.gateway.backplane.interface import ConnectionInfo, Payload, Verdict
-from autobahnlike.gateway.backplane.memory import payload_size
+from autobahnlike.backplane.interface import ConnectionInfo, Payload, Verdict
+from autobahnlike.backplane.memory import payload_size
 from autobahnlike.gateway.events import Handshake, connect_event, message_event
 from autobahnlike.gateway.loop import Cancellable, TimedOut
 from autobahnlike.gateway.results import (

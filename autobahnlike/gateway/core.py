@@ -18,11 +18,11 @@ from typing import Any, Protocol, TypeVar
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autobahnlike.app.waiting import Latch
-from autobahnlike.gateway.backplane.interface import Backplane, ConnectionInfo, Health, Payload, Verdict
-from autobahnlike.gateway.backplane.memory import MemoryBackplane
+from autobahnlike.backplane.ids import new_connection_id, node_of
+from autobahnlike.backplane.interface import Backplane, ConnectionInfo, Health, Payload, Verdict
+from autobahnlike.backplane.memory import MemoryBackplane
 from autobahnlike.gateway.connection import Connection, refuse
 from autobahnlike.gateway.events import disconnect_event, new_request_id
-from autobahnlike.gateway.ids import new_connection_id, node_of
 from autobahnlike.gateway.limits import Limits
 from autobahnlike.gateway.loop import Loop, TimedOut, running_loop, within
 from autobahnlike.gateway.management import Management

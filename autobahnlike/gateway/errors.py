@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from autobahnlike.gateway.backplane.interface import Verdict
+from autobahnlike.backplane.interface import Verdict
 
 __all__ = (
     "BadRequestError",

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from autobahnlike.gateway.backplane.interface import ConnectionInfo
+from autobahnlike.backplane.interface import ConnectionInfo
 
 __all__ = (
     "Handshake",

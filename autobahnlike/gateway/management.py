@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
-from autobahnlike.gateway.backplane.interface import ConnectionInfo, Payload, Verdict
+from autobahnlike.backplane.interface import ConnectionInfo, Payload, Verdict
 from autobahnlike.gateway.scopes import Place, header_of, raw_path_of, respond
 from autobahnlike.gateway.sigv4 import NotSigned, verify
 

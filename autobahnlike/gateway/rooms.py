@@ -19,15 +19,15 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from autobahnlike.gateway.api import Done
-from autobahnlike.gateway.backplane.interface import (
+from autobahnlike.backplane.interface import (
     BackplaneError,
     Payload,
     RoomMessage,
     Subscription,
     Verdict,
 )
-from autobahnlike.gateway.backplane.memory import check_room
+from autobahnlike.backplane.memory import check_room
+from autobahnlike.gateway.api import Done
 from autobahnlike.gateway.crossing import NoAnswer, ask
 from autobahnlike.gateway.errors import RoomError, WebsocketDisconnectedError
 

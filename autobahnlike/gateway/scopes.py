@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 from starlette.types import Scope, Send
 
-from autobahnlike.gateway.backplane.interface import ConnectionInfo
+from autobahnlike.backplane.interface import ConnectionInfo
 from autobahnlike.gateway.events import Handshake, restore_case
 
 __all__ = ("Place", "header_of", "raw_path_of", "read_handshake", "respond")

@@ -81,8 +81,8 @@ def make(**options: Any) -> Gateway:
 
 def on_redis() -> Gateway:
     """Return a gateway on the Redis that the environment names, for ``serve --factory``."""
-    from autobahnlike.gateway.backplane.redis import RedisBackplane
-    from autobahnlike.gateway.backplane.redis_options import RedisOptions
+    from autobahnlike.backplane.redis import RedisBackplane
+    from autobahnlike.backplane.redis.options import RedisOptions
 
     options = RedisOptions(heartbeat_interval=0.2, node_timeout=1.0)
     return make(backplane=RedisBackplane(os.environ["TEST_REDIS_URL"], options=options))

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 import pytest
 from chalice.app import BadRequestError, Blueprint, Chalice, ChaliceError, Response, WebsocketDisconnectedError
 
+from autobahnlike.backplane.ids import new_connection_id
 from autobahnlike.gateway import AWS, Limits
 from autobahnlike.gateway.chalice import ChaliceHost
 from autobahnlike.gateway.chalice_session import DeliveryUnknownException
 from autobahnlike.gateway.errors import DeliveryUnknownError
-from autobahnlike.gateway.ids import new_connection_id
 from tests.app.harness import Way, both_ways
 from tests.gateway.kit import FakeLoop, InlineThreads, error_of, open_client, talk
 

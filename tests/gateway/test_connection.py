@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from autobahnlike.gateway import AWS, Gateway, Limits, WebsocketDisconnectedError, WebsocketEvent
-from autobahnlike.gateway.backplane import (
+from autobahnlike.backplane import (
     Health,
     MemoryBackplane,
     Node,
     Verdict,
 )
+from autobahnlike.gateway import AWS, Gateway, Limits, WebsocketDisconnectedError, WebsocketEvent
 from tests.app.harness import WAYS, Way, both_ways
 from tests.gateway.kit import echo, error_of, gateway, id_of, open_client, talk
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autobahnlike.gateway.backplane import ConnectionInfo
+from autobahnlike.backplane import ConnectionInfo
 from autobahnlike.gateway.events import (
     Handshake,
     connect_event,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from autobahnlike.backplane import ConnectionInfo, MemoryBackplane, Payload, Verdict
 from autobahnlike.gateway import Gateway, Limits
-from autobahnlike.gateway.backplane import ConnectionInfo, MemoryBackplane, Payload, Verdict
 from autobahnlike.gateway.management import iso_time
 from tests.app.harness import Client, Response, Way, both_ways
 from tests.gateway.kit import gateway, open_client

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from autobahnlike.gateway import Gateway, Limits, RoomError, WebsocketDisconnectedError, WebsocketEvent
-from autobahnlike.gateway.backplane import (
+from autobahnlike.backplane import (
     BackplaneUnavailable,
     ConnectionInfo,
     Health,
@@ -16,7 +15,8 @@ from autobahnlike.gateway.backplane import (
     MemoryHub,
     Payload,
 )
-from autobahnlike.gateway.ids import new_connection_id, new_node_id, node_of
+from autobahnlike.backplane.ids import new_connection_id, new_node_id, node_of
+from autobahnlike.gateway import Gateway, Limits, RoomError, WebsocketDisconnectedError, WebsocketEvent
 from tests.app.harness import Client, Way, both_ways
 from tests.gateway.kit import echo, gateway, id_of, open_client, talk
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.gateway.redis_server import RedisServer, free_port, redis_program
+from tests.backplane.redis_server import RedisServer, free_port, redis_program
 
 __all__ = ("lacks_redis", "redis_for")
 

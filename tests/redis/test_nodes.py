@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 from websockets.sync.client import ClientConnection
 
+from tests.backplane.redis_server import RedisServer
 from tests.cli.process import Process
-from tests.gateway.redis_server import RedisServer
 from tests.gateway.test_served import ask, management, opened, received
 from tests.hosting.serving import served
 
@@ -61,6 +61,7 @@ def test_a_node_that_is_killed(nodes: list[tuple[Process, str]]) -> None:
     with opened(others[0][1]) as (witness, _):
         with opened(dead_url) as (_, connection_id):
             dead.popen.kill()
+            # Also what Redis handed to it when it was dead already, and nobody had noticed.
             api = management(others[1][1])
             with pytest.raises(api.exceptions.GoneException):
                 api.post_to_connection(ConnectionId=connection_id, Data="x")

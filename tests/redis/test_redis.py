@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway.backplane_suite import STORIES, Story
-from tests.gateway.redis_server import RedisServer
-from tests.gateway.redis_world import WORLDS, RedisWorld
+from tests.backplane.redis_server import RedisServer
+from tests.backplane.redis_world import WORLDS, RedisWorld
+from tests.backplane.suite import STORIES, Story
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from autobahnlike.gateway.backplane import BackplaneUnavailable, PublishUncertain, Verdict
-from autobahnlike.gateway.backplane.redis_scripts import Keys
-from tests.gateway.backplane_suite import Listener, Peer
-from tests.gateway.redis_process import NodeProcess
-from tests.gateway.redis_server import RedisServer
-from tests.gateway.redis_world import WORLDS, AsyncioWorld, BothWorld, RedisWorld, inner
+from autobahnlike.backplane import BackplaneUnavailable, PublishUncertain, Verdict
+from autobahnlike.backplane.redis.scripts import Keys
+from tests.backplane.redis_process import NodeProcess
+from tests.backplane.redis_server import RedisServer
+from tests.backplane.redis_world import WORLDS, AsyncioWorld, BothWorld, RedisWorld, inner
+from tests.backplane.suite import Listener, Peer
 
 every_world = pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "twisted"])
@@ -166,6 +166,21 @@ class TestDeadNodes:
                 assert [await peer.backplane.send(each, "x") for each in ids[:3]] == [Verdict.GONE] * 3
             keys = Keys(there.options.prefix)
             await there.until(lambda: redis.command("ZCARD", keys.nodes) == 2, "the node to be forgotten")
+
+        tell(there, story)
+
+    @LOOPS
+    def test_a_node_that_gives_no_verdict_any_more(self, loop: str, redis: RedisServer) -> None:
+        there = AsyncioWorld(redis.url)
+
+        async def story() -> None:
+            survivor = await there.peer()
+            with NodeProcess(loop, redis.url, there.options, 1) as asleep:
+                await there.until(lambda: bool(asleep.ids), "the node")
+                asleep.stop()
+                # It was handed the message, and in the end it is clear that it does not come back.
+                send = survivor.backplane.send(asleep.ids[0], "x", timeout=2 * there.options.node_timeout)
+                assert await send is Verdict.GONE
 
         tell(there, story)
 

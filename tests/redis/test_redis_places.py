@@ -9,12 +9,12 @@ import hiredis
 import pytest
 import trustme
 
-from autobahnlike.gateway.backplane import Verdict
-from autobahnlike.gateway.backplane.redis import RedisBackplane
-from autobahnlike.gateway.backplane.redis_url import RedisUrl, TcpPlace, Tls, UnixPlace, parse_url
-from autobahnlike.gateway.backplane.resp import RedisMisconfigured
-from tests.gateway.redis_server import RedisServer, free_port
-from tests.gateway.redis_world import AsyncioWorld, RedisWorld, TwistedWorld
+from autobahnlike.backplane import Verdict
+from autobahnlike.backplane.redis import RedisBackplane
+from autobahnlike.backplane.redis.resp import RedisMisconfigured
+from autobahnlike.backplane.redis.url import RedisUrl, TcpPlace, Tls, UnixPlace, parse_url
+from tests.backplane.redis_server import RedisServer, free_port
+from tests.backplane.redis_world import AsyncioWorld, RedisWorld, TwistedWorld
 
 both_loops = pytest.mark.parametrize("world", [AsyncioWorld, TwistedWorld], ids=["asyncio", "twisted"])
 

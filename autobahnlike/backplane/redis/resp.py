@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from autobahnlike.gateway.backplane.interface import BackplaneError
+from autobahnlike.backplane.interface import BackplaneError
 
 try:
     import hiredis

@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from autobahnlike.gateway.backplane.redis_asyncio import AsyncioLoop
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from autobahnlike.gateway.backplane.redis_rooms import Rooms
-from autobahnlike.gateway.backplane.redis_scripts import Keys
+from autobahnlike.backplane.redis.asyncio import AsyncioLoop
+from autobahnlike.backplane.redis.options import RedisOptions
+from autobahnlike.backplane.redis.rooms import Rooms
+from autobahnlike.backplane.redis.scripts import Keys
 
 
 class Redis:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from autobahnlike.gateway.backplane.redis import RedisBackplane
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from autobahnlike.gateway.backplane.resp import RedisRefused, RespError, RespReader
-from tests.gateway.backplane_suite import RecordingNode
+from autobahnlike.backplane.redis import RedisBackplane
+from autobahnlike.backplane.redis.options import RedisOptions
+from autobahnlike.backplane.redis.resp import RedisRefused, RespError, RespReader
+from tests.backplane.suite import RecordingNode
 
 
 def test_replies() -> None:

@@ -7,11 +7,10 @@ import random
 from collections import deque
 from collections.abc import Callable
 
-from autobahnlike.gateway.backplane.redis_connection import Connection, find_master
-from autobahnlike.gateway.backplane.redis_loop import Loop, Promise
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from autobahnlike.gateway.backplane.redis_url import RedisUrl
-from autobahnlike.gateway.backplane.resp import (
+from autobahnlike.backplane.redis.connection import Connection, find_master
+from autobahnlike.backplane.redis.loop import Loop, Promise
+from autobahnlike.backplane.redis.options import RedisOptions
+from autobahnlike.backplane.redis.resp import (
     Argument,
     RedisBusy,
     RedisError,
@@ -19,6 +18,7 @@ from autobahnlike.gateway.backplane.resp import (
     RedisUnavailable,
     Reply,
 )
+from autobahnlike.backplane.redis.url import RedisUrl
 
 __all__ = ("Client", "Keeper", "Listener")
 

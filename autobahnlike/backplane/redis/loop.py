@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
 
-from autobahnlike.gateway.backplane.redis_url import Place
+from autobahnlike.backplane.redis.url import Place
 
 __all__ = ("Loop", "Promise", "Receiver", "Timer", "Wire", "current_loop")
 
@@ -77,12 +77,12 @@ def current_loop(reactor: Any = None) -> Loop:
         RuntimeError: nothing drives it that is known here.
     """
     if reactor is None and _is_in_task():
-        from autobahnlike.gateway.backplane.redis_asyncio import AsyncioLoop
+        from autobahnlike.backplane.redis.asyncio import AsyncioLoop
 
         return AsyncioLoop()
     if reactor is None and "twisted.internet.reactor" not in sys.modules:
         raise RuntimeError("a backplane is started by a task of asyncio, or by a Deferred while Twisted's reactor runs")
-    from autobahnlike.gateway.backplane.redis_twisted import TwistedLoop
+    from autobahnlike.backplane.redis.twisted import TwistedLoop
 
     return TwistedLoop(reactor)
 

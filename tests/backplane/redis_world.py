@@ -14,10 +14,10 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 
-from autobahnlike.gateway.backplane import Backplane, ConnectionInfo, Node, Payload, RoomListener, Subscription, Verdict
-from autobahnlike.gateway.backplane.redis import RedisBackplane
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from tests.gateway.backplane_suite import TOO_LARGE, Peer, RecordingNode, World
+from autobahnlike.backplane import Backplane, ConnectionInfo, Node, Payload, RoomListener, Subscription, Verdict
+from autobahnlike.backplane.redis import RedisBackplane
+from autobahnlike.backplane.redis.options import RedisOptions
+from tests.backplane.suite import TOO_LARGE, Peer, RecordingNode, World
 
 __all__ = ("WORLDS", "AsyncioWorld", "BothWorld", "RedisWorld", "TwistedWorld", "halt", "inner")
 

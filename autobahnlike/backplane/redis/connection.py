@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from autobahnlike.gateway.backplane.redis_loop import Loop, Promise, Timer, Wire
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from autobahnlike.gateway.backplane.redis_url import Place, RedisUrl, TcpPlace
-from autobahnlike.gateway.backplane.resp import (
+from autobahnlike.backplane.redis.loop import Loop, Promise, Timer, Wire
+from autobahnlike.backplane.redis.options import RedisOptions
+from autobahnlike.backplane.redis.resp import (
     Argument,
     Push,
     RedisBusy,
@@ -22,6 +21,7 @@ from autobahnlike.gateway.backplane.resp import (
     RespReader,
     pack,
 )
+from autobahnlike.backplane.redis.url import Place, RedisUrl, TcpPlace
 
 __all__ = ("RUN_ID", "Connection", "find_master")
 
@@ -64,7 +64,7 @@ class Connection:
         """Connect, without logging in.
 
         Raises:
-            RedisUnavailable: see :meth:`~.redis_loop.Loop.connect`.
+            RedisUnavailable: see :meth:`~autobahnlike.backplane.redis.loop.Loop.connect`.
         """
         self._place = place
         wire = await self._loop.connect(place, self, self._options.connect_timeout)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ssl
 
-from autobahnlike.gateway.backplane.redis_loop import Receiver, Wire
-from autobahnlike.gateway.backplane.redis_url import Tls
-from autobahnlike.gateway.backplane.resp import RedisMisconfigured
+from autobahnlike.backplane.redis.loop import Receiver, Wire
+from autobahnlike.backplane.redis.resp import RedisMisconfigured
+from autobahnlike.backplane.redis.url import Tls
 
 __all__ = ("TlsWire", "explain", "tls_context")
 

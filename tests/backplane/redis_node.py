@@ -1,4 +1,4 @@
-"""A node in a process of its own: ``python -m tests.gateway.redis_node LOOP URL OPTIONS CONNECTIONS``.
+"""A node in a process of its own: ``python -m tests.backplane.redis_node LOOP URL OPTIONS CONNECTIONS``.
 
 It tells what happens in lines of JSON, and goes on until it is killed.
 """
@@ -10,10 +10,10 @@ import json
 import sys
 from typing import Any
 
-from autobahnlike.gateway.backplane import ConnectionInfo, Payload, RoomMessage, Verdict
-from autobahnlike.gateway.backplane.redis import RedisBackplane
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from tests.gateway.backplane_suite import Peer, RecordingNode
+from autobahnlike.backplane import ConnectionInfo, Payload, RoomMessage, Verdict
+from autobahnlike.backplane.redis import RedisBackplane
+from autobahnlike.backplane.redis.options import RedisOptions
+from tests.backplane.suite import Peer, RecordingNode
 
 
 def say(**what: Any) -> None:

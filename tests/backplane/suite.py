@@ -18,7 +18,8 @@ from typing import TypeAlias
 
 import pytest
 
-from autobahnlike.gateway.backplane.interface import (
+from autobahnlike.backplane.ids import new_connection_id, new_node_id
+from autobahnlike.backplane.interface import (
     Backplane,
     ConnectionInfo,
     Payload,
@@ -26,7 +27,6 @@ from autobahnlike.gateway.backplane.interface import (
     RoomMessageTooLarge,
     Verdict,
 )
-from autobahnlike.gateway.ids import new_connection_id, new_node_id
 
 __all__ = ("STORIES", "Listener", "Peer", "RecordingNode", "Story", "World")
 

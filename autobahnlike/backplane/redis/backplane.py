@@ -1,15 +1,4 @@
-"""The backplane on Redis or Valkey: many processes, on many machines, on either loop.
-
-A connection id names its node, so that a message goes straight there: it is published in the channel of the node, and
-the node publishes its verdict in the channel of the sender. Rooms are numbered by Redis, and told when they come back
-from it, so that all nodes see one order; gaps in the numbers are filled from a stream. Nodes give signs of life, and
-survivors see to the connections of one that gives none.
-
-Each node has two connections to Redis: one for commands, one to listen. Redis from 6.2 on is needed, or Valkey. A user
-of Redis needs the commands HELLO, SELECT, INFO, PING, EVAL, SUBSCRIBE, UNSUBSCRIBE, PUBLISH and DEL, those of the
-scripts in :mod:`~autobahnlike.gateway.backplane.redis_scripts`, and all keys and channels that begin with the prefix.
-A cluster is not spoken to, as redirections are not followed; a proxy in front of one is.
-"""
+"""``RedisBackplane``: a node's part of a backplane on Redis; see :mod:`autobahnlike.backplane.redis`."""
 
 from __future__ import annotations
 
@@ -19,7 +8,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from autobahnlike.gateway.backplane.interface import (
+from autobahnlike.backplane.ids import new_node_id, node_of
+from autobahnlike.backplane.interface import (
     ConnectionInfo,
     Health,
     Node,
@@ -28,16 +18,15 @@ from autobahnlike.gateway.backplane.interface import (
     Subscription,
     Verdict,
 )
-from autobahnlike.gateway.backplane.memory import payload_size
-from autobahnlike.gateway.backplane.redis_client import Client, Listener
-from autobahnlike.gateway.backplane.redis_loop import Loop, Promise, current_loop
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from autobahnlike.gateway.backplane.redis_presence import Presence, PresenceCounters
-from autobahnlike.gateway.backplane.redis_rooms import RoomCounters, Rooms
-from autobahnlike.gateway.backplane.redis_scripts import SEND, Keys
-from autobahnlike.gateway.backplane.redis_url import parse_url
-from autobahnlike.gateway.backplane.resp import RedisBusy, RedisError, RedisLost, RedisMisconfigured
-from autobahnlike.gateway.ids import new_node_id, node_of
+from autobahnlike.backplane.memory import payload_size
+from autobahnlike.backplane.redis.client import Client, Listener
+from autobahnlike.backplane.redis.loop import Loop, Promise, current_loop
+from autobahnlike.backplane.redis.options import RedisOptions
+from autobahnlike.backplane.redis.presence import Presence, PresenceCounters
+from autobahnlike.backplane.redis.resp import RedisBusy, RedisError, RedisLost, RedisMisconfigured
+from autobahnlike.backplane.redis.rooms import RoomCounters, Rooms
+from autobahnlike.backplane.redis.scripts import SEND, Keys
+from autobahnlike.backplane.redis.url import parse_url
 
 __all__ = ("RedisBackplane", "RedisCounters")
 
@@ -48,6 +37,8 @@ _ECHO = b"echo"
 _MAX_TURNS = 1000
 # Seconds after which it is looked again whether a node listens, at first; up to ten times as much later.
 _RETRY = 0.02
+# Seconds that it may take to find out whether a node that gave no verdict still lives.
+_LAST_LOOK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +66,7 @@ class RedisBackplane:
     """A node's part of a backplane on Redis.
 
     Args:
-        url: where Redis is; see :func:`~autobahnlike.gateway.backplane.redis_url.parse_url`.
+        url: where Redis is; see :func:`~autobahnlike.backplane.redis.url.parse_url`.
         options: names, intervals and limits.
         reactor: the reactor to use on Twisted, if it is not that of the process. If None, whatever drives
             :meth:`start` is used, asyncio or Twisted.
@@ -114,7 +105,7 @@ class RedisBackplane:
         return None if self._running is None else self._running.counters
 
     async def start(self, node: Node, /) -> None:
-        """See :class:`~.interface.Backplane`.
+        """See :class:`~autobahnlike.backplane.Backplane`.
 
         Raises:
             RedisMisconfigured: Redis refuses user, password or database, or is too old (also ``ValueError``).
@@ -476,11 +467,24 @@ class _Running:
                 pause = min(pause * 2, _RETRY * 10)
         except RedisBusy:
             return Verdict.BUFFER_FULL, None
-        except (TimeoutError, RedisError) as error:
-            _log.debug("connection %s: no verdict: %s", head["c"], error or "in time")
+        except TimeoutError:
+            _log.debug("connection %s: no verdict in time", head["c"])
+        except RedisError as error:
+            _log.debug("connection %s: no verdict: %s", head["c"], error)
+            return Verdict.UNKNOWN, None
         finally:
             del self._requests[number]
-        return Verdict.UNKNOWN, None
+        return (Verdict.GONE if await self._has_died(node_id) else Verdict.UNKNOWN), None
+
+    async def _has_died(self, node_id: str) -> bool:
+        """Whether a node gives no sign of life any more, and so its connections are gone. Asked for a moment only."""
+        if self._is_stopped or not self._client.is_up:
+            return False
+        try:
+            signs: int = await self._client.send("EXISTS", self._keys.alive(node_id)).wait(_LAST_LOOK)
+        except (TimeoutError, RedisError):
+            return False
+        return signs == 0
 
     async def _is_hearing(self, deadline: float) -> bool:
         """Whether a verdict would be heard; waits a moment for that."""

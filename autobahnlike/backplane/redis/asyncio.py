@@ -10,10 +10,10 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from autobahnlike.gateway.backplane.redis_loop import Receiver, Timer, Wire
-from autobahnlike.gateway.backplane.redis_tls import explain, tls_context
-from autobahnlike.gateway.backplane.redis_url import Place, UnixPlace
-from autobahnlike.gateway.backplane.resp import RedisUnavailable
+from autobahnlike.backplane.redis.loop import Receiver, Timer, Wire
+from autobahnlike.backplane.redis.resp import RedisUnavailable
+from autobahnlike.backplane.redis.tls import explain, tls_context
+from autobahnlike.backplane.redis.url import Place, UnixPlace
 
 __all__ = ("AsyncioLoop",)
 

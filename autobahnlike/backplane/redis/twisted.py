@@ -22,10 +22,10 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from autobahnlike.gateway.backplane.redis_loop import Receiver, Timer, Wire
-from autobahnlike.gateway.backplane.redis_tls import TlsWire, tls_context
-from autobahnlike.gateway.backplane.redis_url import Place, TcpPlace, UnixPlace
-from autobahnlike.gateway.backplane.resp import RedisUnavailable
+from autobahnlike.backplane.redis.loop import Receiver, Timer, Wire
+from autobahnlike.backplane.redis.resp import RedisUnavailable
+from autobahnlike.backplane.redis.tls import TlsWire, tls_context
+from autobahnlike.backplane.redis.url import Place, TcpPlace, UnixPlace
 
 __all__ = ("TwistedLoop",)
 

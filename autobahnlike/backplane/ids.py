@@ -26,7 +26,7 @@ def new_connection_id(node_id: bytes) -> str:
     """Return an id for a connection of a node: 16 characters, the last of which is ``=``.
 
     Args:
-        node_id: the 4 bytes of :attr:`~autobahnlike.gateway.backplane.Backplane.node_id`.
+        node_id: the 4 bytes of :attr:`~autobahnlike.backplane.Backplane.node_id`.
 
     Raises:
         ValueError: they are not 4.

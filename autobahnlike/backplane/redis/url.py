@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from autobahnlike.gateway.backplane.resp import RedisMisconfigured
+from autobahnlike.backplane.redis.resp import RedisMisconfigured
 
 __all__ = ("Place", "RedisUrl", "TcpPlace", "Tls", "UnixPlace", "parse_url")
 

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from autobahnlike.gateway.backplane import BackplaneUnavailable, MemoryBackplane, MemoryHub, RoomMessage, Verdict
+from autobahnlike.backplane import BackplaneUnavailable, MemoryBackplane, MemoryHub, RoomMessage, Verdict
 from tests.app.harness import WAYS, Way
-from tests.gateway.backplane_suite import STORIES, TOO_LARGE, Listener, Peer, RecordingNode, Story, World
+from tests.backplane.suite import STORIES, TOO_LARGE, Listener, Peer, RecordingNode, Story, World
 
 
 class MemoryWorld(World):

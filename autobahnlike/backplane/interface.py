@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
 
     Attributes:
         DELIVERED: done: the message is on its way in its order, the connection is being closed, or it was found.
-        GONE: no node has a connection of that id, or the id is none.
+        GONE: no node has a connection of that id, or the id is none; also if its node died with the message.
         TOO_LARGE: the message is over a limit of the node, or of the backplane. Nothing was sent.
         BUFFER_FULL: the client does not take what it was sent before. Nothing was sent.
         UNKNOWN: there was no answer in time, or the backplane is away: it may have been delivered or not.
@@ -61,7 +61,7 @@ class ConnectionInfo:
     """What is known of a connection; enough for any node to make the ``$disconnect`` event of it.
 
     Attributes:
-        connection_id: its id, of the form of :mod:`autobahnlike.gateway.ids`.
+        connection_id: its id, of the form of :mod:`autobahnlike.backplane.ids`.
         connected_at: when it was made, in milliseconds since 1970.
         last_active_at: when a message last went either way, in milliseconds since 1970. What is registered is not
             brought up to date: the node that has the connection knows.

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from autobahnlike.gateway.backplane.interface import (
+from autobahnlike.backplane.interface import (
     BackplaneUnavailable,
     Payload,
     PublishUncertain,
@@ -17,13 +17,13 @@ from autobahnlike.gateway.backplane.interface import (
     RoomMessage,
     RoomMessageTooLarge,
 )
-from autobahnlike.gateway.backplane.memory import check_room, payload_size
-from autobahnlike.gateway.backplane.redis_client import Client, Listener
-from autobahnlike.gateway.backplane.redis_connection import RUN_ID
-from autobahnlike.gateway.backplane.redis_loop import Loop, Promise
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from autobahnlike.gateway.backplane.redis_scripts import PUBLISH, SYNC, Keys
-from autobahnlike.gateway.backplane.resp import RedisError, RedisLost, RedisUnavailable, Reply
+from autobahnlike.backplane.memory import check_room, payload_size
+from autobahnlike.backplane.redis.client import Client, Listener
+from autobahnlike.backplane.redis.connection import RUN_ID
+from autobahnlike.backplane.redis.loop import Loop, Promise
+from autobahnlike.backplane.redis.options import RedisOptions
+from autobahnlike.backplane.redis.resp import RedisError, RedisLost, RedisUnavailable, Reply
+from autobahnlike.backplane.redis.scripts import PUBLISH, SYNC, Keys
 
 __all__ = ("RoomCounters", "Rooms")
 
@@ -80,7 +80,7 @@ class _Room:
     """A room with listeners on this node.
 
     Attributes:
-        epoch: see :mod:`~.redis_scripts`; empty if it is not known yet where the room is.
+        epoch: see :mod:`~autobahnlike.backplane.redis.scripts`; empty if it is not known yet where the room is.
         last: the number of the last message that was told.
         is_live: whether what comes in is told at once; otherwise it is held.
         synced: is resolved when what is missing has been fetched; None if that is not going on.

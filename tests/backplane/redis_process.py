@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
+from autobahnlike.backplane.redis.options import RedisOptions
 
 __all__ = ("NodeProcess",)
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class NodeProcess:
-    """Runs ``tests.gateway.redis_node`` while its context lasts.
+    """Runs ``tests.backplane.redis_node`` while its context lasts.
 
     Args:
         loop: ``asyncio`` or ``twisted``.
@@ -33,7 +33,7 @@ class NodeProcess:
     """
 
     def __init__(self, loop: str, url: str, options: RedisOptions, connections: int) -> None:
-        command = [sys.executable, "-m", "tests.gateway.redis_node", loop, url, json.dumps(asdict(options))]
+        command = [sys.executable, "-m", "tests.backplane.redis_node", loop, url, json.dumps(asdict(options))]
         self.said: list[dict[str, Any]] = []
         self._process = subprocess.Popen([*command, str(connections)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         self._reader = threading.Thread(target=self._read, daemon=True)

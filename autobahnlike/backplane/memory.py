@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 
-from autobahnlike.gateway.backplane.interface import (
+from autobahnlike.backplane.ids import new_node_id, node_of
+from autobahnlike.backplane.interface import (
     BackplaneUnavailable,
     ConnectionInfo,
     Health,
@@ -20,7 +21,6 @@ from autobahnlike.gateway.backplane.interface import (
     RoomMessageTooLarge,
     Verdict,
 )
-from autobahnlike.gateway.ids import new_node_id, node_of
 
 __all__ = ("MemoryBackplane", "MemoryHub", "check_room", "payload_size")
 
@@ -35,7 +35,7 @@ def payload_size(payload: Payload) -> int:
 
 
 def check_room(room: str, origin: str = "") -> None:
-    """Check what :meth:`~.interface.Backplane.subscribe` and ``publish`` are given.
+    """Check what :meth:`~autobahnlike.backplane.Backplane.subscribe` and ``publish`` are given.
 
     Raises:
         ValueError: the name of the room is empty or too long, or the origin is too long.

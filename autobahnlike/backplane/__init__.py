@@ -1,12 +1,14 @@
-"""What joins the gateways of several processes and machines: the interface, and the implementation for one process.
+"""What joins several processes and machines: the interface, and the implementation for one process.
+
+Gateways reach the connections of others through it, and the rooms of gateways and of applications reach over all.
 
 ``MemoryBackplane`` is the default and needs nothing. The one for Redis or Valkey is
-:mod:`autobahnlike.gateway.backplane.redis`, which is loaded when it is asked for, and needs hiredis.
+:mod:`autobahnlike.backplane.redis`, which is loaded when it is asked for, and needs hiredis.
 """
 
 from __future__ import annotations
 
-from autobahnlike.gateway.backplane.interface import (
+from autobahnlike.backplane.interface import (
     Backplane,
     BackplaneError,
     BackplaneUnavailable,
@@ -21,7 +23,7 @@ from autobahnlike.gateway.backplane.interface import (
     Subscription,
     Verdict,
 )
-from autobahnlike.gateway.backplane.memory import MemoryBackplane, MemoryHub
+from autobahnlike.backplane.memory import MemoryBackplane, MemoryHub
 
 __all__ = (
     "Backplane",

@@ -8,11 +8,13 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from autobahnlike.gateway.backplane.interface import ConnectionInfo, Node
-from autobahnlike.gateway.backplane.redis_client import Client
-from autobahnlike.gateway.backplane.redis_loop import Loop, Promise
-from autobahnlike.gateway.backplane.redis_options import RedisOptions
-from autobahnlike.gateway.backplane.redis_scripts import (
+from autobahnlike.backplane.ids import node_of
+from autobahnlike.backplane.interface import ConnectionInfo, Node
+from autobahnlike.backplane.redis.client import Client
+from autobahnlike.backplane.redis.loop import Loop, Promise
+from autobahnlike.backplane.redis.options import RedisOptions
+from autobahnlike.backplane.redis.resp import RedisError
+from autobahnlike.backplane.redis.scripts import (
     BEAT,
     CLAIM,
     FINISH,
@@ -22,8 +24,6 @@ from autobahnlike.gateway.backplane.redis_scripts import (
     UNREGISTER,
     Keys,
 )
-from autobahnlike.gateway.backplane.resp import RedisError
-from autobahnlike.gateway.ids import node_of
 
 __all__ = ("Presence", "PresenceCounters")
 
