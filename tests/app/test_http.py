@@ -24,12 +24,7 @@ from autobahnlike.app import (
 from autobahnlike.app.http import METHODS, HTTPRoute, error_to_html, error_to_json, error_to_text
 
 from .harness import Exchange, Way, both_ways, http_scope
-
-
-def app_with(view: Any, pattern: str = "/", **options: Any) -> App:
-    app = App()
-    app.route(pattern, **options)(view)
-    return app
+from .kit import app_with
 
 
 class TestViews:

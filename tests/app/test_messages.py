@@ -20,12 +20,7 @@ from autobahnlike.app import (
 from autobahnlike.app.http import HTTPRoute
 
 from .harness import AsyncioWay, Exchange, Way, both_ways, http_scope
-
-
-def app_with(view: Any, pattern: str = "/", **options: Any) -> App:
-    app = App()
-    app.route(pattern, **options)(view)
-    return app
+from .kit import app_with
 
 
 class TestRequest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,19 +19,7 @@ from autobahnlike.app.providers import (
 from autobahnlike.app.waiting import Latch
 
 from .harness import Way, both_ways
-
-
-class Log(list[str]):
-    """What happened, in order."""
-
-    def resource(self, name: str) -> Callable[[], Iterator[str]]:
-        def make() -> Iterator[str]:
-            self.append(f"open {name}")
-            yield name
-            self.append(f"close {name}")
-
-        make.__name__ = name
-        return make
+from .kit import Log
 
 
 class TestAppScope:

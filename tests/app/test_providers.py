@@ -18,19 +18,7 @@ from autobahnlike.app.providers import (
 )
 
 from .harness import Way, both_ways
-
-
-class Log(list[str]):
-    """What happened, in order."""
-
-    def resource(self, name: str) -> Callable[[], Iterator[str]]:
-        def make() -> Iterator[str]:
-            self.append(f"open {name}")
-            yield name
-            self.append(f"close {name}")
-
-        make.__name__ = name
-        return make
+from .kit import Log
 
 
 class TestWhatAViewGets:

@@ -5,7 +5,6 @@ A line of JSON is written for each as soon as it is over: its name, and the trac
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import pkgutil
 import socket
@@ -18,8 +17,7 @@ from autobahnlike.asgi import ServerOptions
 from tests.asgi.kit import AppKit, Application
 from tests.asgi.registry import SCENARIOS
 from tests.conformance.kit import Kit
-from tests.conformance.registry import Scenario
-from tests.conformance.run import run_all
+from tests.conformance.run import run_on
 
 
 def load() -> None:
@@ -29,8 +27,7 @@ def load() -> None:
             importlib.import_module(f"{tests.asgi.__name__}.{module.name}")
 
 
-def run_on_asyncio(scenarios: list[Scenario], loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """Run scenarios on a new loop."""
+def _asyncio_kit() -> type[Kit]:
     from autobahnlike.asgi.asyncio import serve
     from tests.conformance.kit_asyncio import AsyncioKit
 
@@ -45,17 +42,10 @@ def run_on_asyncio(scenarios: list[Scenario], loop_factory: Callable[[], asyncio
             await self.end_sites()
             await AsyncioKit.clean_up(self)
 
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(run_all(scenarios, AsyncioAppKit))
+    return AsyncioAppKit
 
 
-def run_on_twisted(scenarios: list[Scenario]) -> None:
-    """Run scenarios on the reactor."""
-    from twisted.internet.defer import Deferred
-    from twisted.internet.task import react
-    from twisted.logger import ILogObserver, LogLevel, globalLogBeginner
-    from zope.interface import implementer
-
+def _twisted_kit() -> type[Kit]:
     from autobahnlike.asgi.twisted import ASGIService
     from tests.conformance.kit_twisted import TwistedKit, reactor
 
@@ -81,45 +71,14 @@ def run_on_twisted(scenarios: list[Scenario]) -> None:
             await self.end_sites()
             await TwistedKit.clean_up(self)
 
-    kits: list[Kit] = []
-
-    @implementer(ILogObserver)
-    def observe(event: dict[str, Any]) -> None:
-        if event.get("isError") or event["log_level"] >= LogLevel.warn:
-            failure = event.get("log_failure")
-            text = (event.get("log_format") or "").format_map({"message": "", **event})
-            kits[-1].log(text, failure.value if failure else None)
-
-    globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False)
-
-    def make_kit() -> Kit:
-        kits[:] = [TwistedAppKit()]
-        return kits[0]
-
-    react(lambda _: Deferred.fromCoroutine(run_all(scenarios, make_kit)), _reactor=reactor)
+    return TwistedAppKit
 
 
 def main(loop: str, *names: str) -> None:
     """Run scenarios on the loop of this name."""
     load()
     scenarios = [each for each in SCENARIOS.values() if loop in each.loops and (not names or each.name in names)]
-    if loop in ("uvloop", "twisted-asyncio"):
-        import uvloop
-
-    if loop == "asyncio":
-        run_on_asyncio(scenarios, asyncio.new_event_loop)
-    elif loop == "uvloop":
-        run_on_asyncio(scenarios, uvloop.new_event_loop)
-    elif loop == "twisted":
-        from twisted.internet import epollreactor
-
-        epollreactor.install()  # type: ignore[no-untyped-call]
-        run_on_twisted(scenarios)
-    else:
-        from twisted.internet import asyncioreactor
-
-        asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
-        run_on_twisted(scenarios)
+    run_on(loop, scenarios, _asyncio_kit, _twisted_kit)
 
 
 if __name__ == "__main__":

@@ -73,21 +73,52 @@ async def run_all(scenarios: list[Scenario], make_kit: Callable[[], Kit]) -> Non
         print(json.dumps([each.name, await run_one(each, make_kit())]), flush=True)
 
 
-def run_on_asyncio(scenarios: list[Scenario], loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    """Run scenarios on a new loop."""
-    from tests.conformance.kit_asyncio import AsyncioKit
+def run_on(
+    loop: str,
+    scenarios: list[Scenario],
+    kit_of_asyncio: Callable[[], type[Kit]],
+    kit_of_twisted: Callable[[], type[Kit]],
+) -> None:
+    """Run scenarios on a loop.
 
+    Args:
+        loop: the name of the loop.
+        scenarios: those that hold on it.
+        kit_of_asyncio: returns the kit for loops of asyncio; called for them only.
+        kit_of_twisted: returns the kit for reactors; called when the reactor is installed.
+    """
+    if loop in ("uvloop", "twisted-asyncio"):
+        import uvloop
+
+    if loop == "asyncio":
+        _run_on_asyncio(scenarios, asyncio.new_event_loop, kit_of_asyncio())
+    elif loop == "uvloop":
+        _run_on_asyncio(scenarios, uvloop.new_event_loop, kit_of_asyncio())
+    elif loop == "twisted":
+        from twisted.internet import epollreactor
+
+        epollreactor.install()  # type: ignore[no-untyped-call]
+        _run_on_twisted(scenarios, kit_of_twisted())
+    else:
+        from twisted.internet import asyncioreactor
+
+        asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
+        _run_on_twisted(scenarios, kit_of_twisted())
+
+
+def _run_on_asyncio(
+    scenarios: list[Scenario], loop_factory: Callable[[], asyncio.AbstractEventLoop], kit: Callable[[], Kit]
+) -> None:
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(run_all(scenarios, AsyncioKit))
+        runner.run(run_all(scenarios, kit))
 
 
-def run_on_twisted(scenarios: list[Scenario]) -> None:
-    """Run scenarios on the reactor."""
+def _run_on_twisted(scenarios: list[Scenario], kit: Callable[[], Kit]) -> None:
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
     from twisted.internet.task import react
     from twisted.logger import ILogObserver, LogLevel, globalLogBeginner
     from zope.interface import implementer
-
-    from tests.conformance.kit_twisted import TwistedKit, reactor
 
     kits: list[Kit] = []
 
@@ -101,39 +132,28 @@ def run_on_twisted(scenarios: list[Scenario]) -> None:
     globalLogBeginner.beginLoggingTo([observe], redirectStandardIO=False)
 
     def make_kit() -> Kit:
-        kits[:] = [TwistedKit()]
+        kits[:] = [kit()]
         return kits[0]
 
-    react(lambda _: _as_deferred(run_all(scenarios, make_kit)), _reactor=reactor)
+    react(lambda _: Deferred.fromCoroutine(run_all(scenarios, make_kit)), _reactor=reactor)
 
 
-def _as_deferred(coroutine: Any) -> Any:
-    from twisted.internet.defer import Deferred
+def _asyncio_kit() -> type[Kit]:
+    from tests.conformance.kit_asyncio import AsyncioKit
 
-    return Deferred.fromCoroutine(coroutine)
+    return AsyncioKit
+
+
+def _twisted_kit() -> type[Kit]:
+    from tests.conformance.kit_twisted import TwistedKit
+
+    return TwistedKit
 
 
 def main(loop: str, *names: str) -> None:
     """Run scenarios on the loop of this name."""
     load()
-    scenarios = select(loop, list(names))
-    if loop in ("uvloop", "twisted-asyncio"):
-        import uvloop
-
-    if loop == "asyncio":
-        run_on_asyncio(scenarios, asyncio.new_event_loop)
-    elif loop == "uvloop":
-        run_on_asyncio(scenarios, uvloop.new_event_loop)
-    elif loop == "twisted":
-        from twisted.internet import epollreactor
-
-        epollreactor.install()  # type: ignore[no-untyped-call]
-        run_on_twisted(scenarios)
-    else:
-        from twisted.internet import asyncioreactor
-
-        asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
-        run_on_twisted(scenarios)
+    run_on(loop, select(loop, list(names)), _asyncio_kit, _twisted_kit)
 
 
 if __name__ == "__main__":
