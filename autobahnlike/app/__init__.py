@@ -42,11 +42,14 @@ from autobahnlike.app.websocket import WebSocket
 
 if TYPE_CHECKING:
     from autobahnlike.app.rooms import Room
+    from autobahnlike.backplane import BackplaneError, BackplaneUnavailable, PublishUncertain, RoomMessageTooLarge
     from autobahnlike.testing.app import LiveServer, create_client
 
 __all__ = (
     "API",
     "App",
+    "BackplaneError",
+    "BackplaneUnavailable",
     "ClientDisconnect",
     "ExpectedAsync",
     "HTTPError",
@@ -54,10 +57,12 @@ __all__ = (
     "Middleware",
     "OriginPolicy",
     "ParameterError",
+    "PublishUncertain",
     "Redirect",
     "Request",
     "Response",
     "Room",
+    "RoomMessageTooLarge",
     "RouteDeclarationError",
     "Router",
     "SettingsError",
@@ -86,4 +91,8 @@ def __getattr__(name: str) -> Any:
         from autobahnlike.app.rooms import Room
 
         return Room
+    if name in ("BackplaneError", "BackplaneUnavailable", "PublishUncertain", "RoomMessageTooLarge"):
+        from autobahnlike import backplane
+
+        return getattr(backplane, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,12 +6,13 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from starlette.datastructures import URL
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from autobahnlike.app.errors import HTTPError, RouteDeclarationError
+from autobahnlike.app.following import leave_all
 from autobahnlike.app.http import ErrorHandlers, HTTPRoute, Middleware, error_to_text
 from autobahnlike.app.messages import Request, Response
 from autobahnlike.app.origin import SAME_ORIGIN, OriginPolicy
@@ -20,6 +21,11 @@ from autobahnlike.app.providers import SCOPE_KEY, STORE, AppProviders, Injection
 from autobahnlike.app.routing import Mount, Route, Router, WebSocketRoute
 from autobahnlike.app.settings import setting
 from autobahnlike.app.view import refuse
+
+if TYPE_CHECKING:
+    from autobahnlike.app.node import AppNode
+    from autobahnlike.app.rooms import Policy, Room
+    from autobahnlike.backplane import Backplane, Health
 
 __all__ = ("API", "App")
 
@@ -79,6 +85,9 @@ class App:
         # The outermost first: ASGI middleware, which sees everything; then the middleware for HTTP views.
         self._asgi: ASGIApp = self._serve
         self._http: ASGIApp = self._route_http
+        # For rooms by name and backplanes; None as long as there are none.
+        self._node: AppNode | None = None
+        self._is_started = False
         STORE.discover_default()
 
     def __repr__(self) -> str:
@@ -153,7 +162,8 @@ class App:
         """Hand all connections below a prefix to another ASGI application, which sees them without the prefix.
 
         Web pages of other origins are refused for it as for views, unless it is an ``App``, which has its own rule.
-        Its lifespan is its own matter: startup and shutdown are those of the outermost application.
+        Its lifespan is its own matter: startup and shutdown are those of the outermost application. An ``App`` has its
+        backplane started and stopped with it, or takes part in that of the outer one.
 
         Args:
             prefix: the path below which it is found.
@@ -188,6 +198,80 @@ class App:
             if isinstance(route, HTTPRoute | WebSocketRoute) and route.name == name:
                 return route.path.build(**parameters)
         raise LookupError(f"there is no route to a view called {name!r}")
+
+    # -- Rooms, also over many processes
+
+    def room(self, name: str, *, policy: Policy = "wait", limit: int = 64, limit_bytes: int = 1024 * 1024) -> Room:
+        """Return the room of a name: the same one for the same name.
+
+        With a backplane, it is the room of that name in all processes: a message is published there, and sent to the
+        members when it comes back, so that all members see one order. :meth:`.Room.broadcast` then raises, besides
+        what it raises otherwise,
+
+        - :exc:`.BackplaneUnavailable`: nobody got the message, also not in this process: the backplane is away;
+        - :exc:`.PublishUncertain`: everybody may have got it, or nobody;
+        - :exc:`.RoomMessageTooLarge`: nobody got it: it is larger than the backplane carries;
+        - ``RuntimeError``: the application was not started, or has ended.
+
+        With the policy ``"wait"``, it returns when the message was sent to all members in this process. What other
+        processes broadcast cannot be waited for: a member whose outbox is full then is disconnected with 1013, as with
+        ``"disconnect"``. If the backplane loses messages of a room, its members are disconnected with 1012, so that
+        nobody misses one without knowing.
+
+        A room is forgotten when nobody holds it, nobody is in it, and everything was sent.
+
+        Args:
+            name: its name, of 1 to 256 bytes of UTF-8.
+            policy: see :class:`.Room`.
+            limit: see there.
+            limit_bytes: see there.
+
+        Raises:
+            ValueError: the name or an option is not usable, or there is a room of that name with other options.
+        """
+        return self._as_node().rooms.get(name, policy=policy, limit=limit, limit_bytes=limit_bytes)
+
+    def use_backplane(self, backplane: Backplane) -> None:
+        """Have the rooms of :meth:`room` reach over all processes with the same backplane.
+
+        It is started with the application, before its ``"startup"`` handlers, or with the first connection if the
+        server knows no lifespan; and stopped after its ``"shutdown"`` handlers.
+
+        Args:
+            backplane: such as a :class:`~autobahnlike.backplane.redis.RedisBackplane`; of this application only.
+
+        Raises:
+            RuntimeError: there is one already, or the application was started.
+        """
+        node = self._as_node()
+        if node.backplane is not None:
+            raise RuntimeError(
+                f"the application has a backplane already: {node.backplane!r}; it can be given in the code or on the "
+                "command line, not both"
+            )
+        if self._is_started or node.is_started:
+            raise RuntimeError("the application was started: give it its backplane before, where it is made")
+        node.use(backplane)
+
+    @property
+    def health(self) -> Health:
+        """Whether all is well, the backplane and mounted applications included."""
+        return self._as_node().health
+
+    def _as_node(self) -> AppNode:
+        if self._node is None:
+            from autobahnlike.app.node import AppNode
+
+            self._node = AppNode(lambda: [app._as_node() for app in self._mounted_apps()])
+        return self._node
+
+    def _mounted_apps(self) -> list[App]:
+        mounts = [route for route in self.router.routes if isinstance(route, Mount)]
+        return [mount.app for mount in mounts if isinstance(mount.app, App)]
+
+    def _has_backplane(self) -> bool:
+        has_one = self._node is not None and self._node.rooms.backplane is not None
+        return has_one or any(app._has_backplane() for app in self._mounted_apps())
 
     # -- What goes with all of them
 
@@ -285,6 +369,9 @@ class App:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        if not self._is_started:
+            # For servers that do not know the lifespan, and applications that are mounted.
+            await self._join_others()
         scope = {**scope, "app": self}
         # An application mounted in another one of ours shares its providers.
         scope.setdefault(SCOPE_KEY, self.providers)
@@ -316,7 +403,10 @@ class App:
                 _log.warning("WebSocket to %r refused with HTTP 403: %s", full_path(scope), reason)
                 await refuse(send)
                 return
-        await route(scope, receive, send)
+        try:
+            await route(scope, receive, send)
+        finally:
+            leave_all(scope)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope = {**scope, "req": (req := Request(scope, receive)), "res": Response(req)}
@@ -378,6 +468,9 @@ class App:
         await receive()
         try:
             await self._start()
+        except _Misconfigured as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         except Exception:
             await send({"type": "lifespan.startup.failed", "message": traceback.format_exc()})
             raise
@@ -390,20 +483,41 @@ class App:
             raise
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def _join_others(self) -> None:
+        if self._has_backplane():
+            await self._as_node().start()
+        self._is_started = True
+
+    async def _leave_others(self) -> None:
+        self._is_started = False
+        if self._node is not None:
+            await self._node.stop()
+
     async def _start(self) -> None:
-        # Providers may need what the handlers prepare; handlers cannot have providers.
-        await self._fire("startup")
         try:
-            await self.providers.open(self._injections())
+            await self._join_others()
+        except ValueError as error:
+            raise _Misconfigured(str(error)) from error
+        try:
+            # Providers may need what the handlers prepare; handlers cannot have providers.
+            await self._fire("startup")
+            try:
+                await self.providers.open(self._injections())
+            except BaseException:
+                await self.providers.close()
+                raise
         except BaseException:
-            await self.providers.close()
+            await self._leave_others()
             raise
 
     async def _stop(self) -> None:
         try:
             await self.providers.close()
         finally:
-            await self._fire("shutdown")
+            try:
+                await self._fire("shutdown")
+            finally:
+                await self._leave_others()
 
     async def _fire(self, event: str) -> None:
         for handler in self._events[event]:
@@ -426,6 +540,10 @@ def serve(app: object, host: str, port: int, **options: Any) -> None:
     if options:
         ours["options"] = ServerOptions(**options)
     run(app, listen=f"[{host}]:{port}" if ":" in host else f"{host}:{port}", **ours)
+
+
+class _Misconfigured(Exception):
+    """The backplane cannot be used as it was configured, which is no fault of the code."""
 
 
 class _Sending:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
-__all__ = ("start",)
+__all__ = ("Driver", "start")
+
+_NOBODY = "the application is run neither by a task of asyncio nor by a Deferred of Twisted"
 
 
 def start(coroutine: Coroutine[Any, Any, None], *, in_any_task: bool = False) -> Any:
@@ -38,14 +40,61 @@ def start(coroutine: Coroutine[Any, Any, None], *, in_any_task: bool = False) ->
             except StopIteration:
                 return None
             return loop.create_task(_go_on(coroutine, waited_for))
-        if sys.version_info >= (3, 12):
-            return asyncio.Task(coroutine, loop=loop, eager_start=True)
-        return loop.create_task(coroutine)
+        return _start_task(asyncio, loop, coroutine)
     defer = sys.modules.get("twisted.internet.defer")
     if defer is None:
         coroutine.close()
-        raise RuntimeError("the application is run neither by a task of asyncio nor by a Deferred of Twisted")
+        raise RuntimeError(_NOBODY)
     return defer.Deferred.fromCoroutine(coroutine)
+
+
+def _start_task(asyncio: Any, loop: Any, coroutine: Coroutine[Any, Any, None]) -> Any:
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return loop.create_task(coroutine)
+
+
+class Driver:
+    """What runs the coroutine that makes this, for later: when a callback of the loop runs, and no coroutine does.
+
+    Raises:
+        RuntimeError: neither a task of asyncio nor Twisted runs the current coroutine.
+    """
+
+    def __init__(self) -> None:
+        self._asyncio = sys.modules.get("asyncio")
+        self._loop: Any = None
+        self._defer: Any = None
+        # asyncio itself does not hold its tasks.
+        self._tasks: set[Any] = set()
+        if self._asyncio is not None and _current_task(self._asyncio) is not None:
+            self._loop = self._asyncio.get_running_loop()
+            return
+        self._defer = sys.modules.get("twisted.internet.defer")
+        if self._defer is None:
+            raise RuntimeError(_NOBODY)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine, which should not raise, if possible up to where it first has to wait; and hold it."""
+        if self._loop is None:
+            self._defer.Deferred.fromCoroutine(coroutine)
+            return
+        task = _start_task(self._asyncio, self._loop, coroutine)
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> Any:
+        """Have a function called.
+
+        Returns:
+            A timer with a method ``cancel``, to be called only as long as the function was not; None where there is no
+            time: by Deferreds without a reactor, in tests.
+        """
+        if self._loop is not None:
+            return self._loop.call_later(seconds, function)
+        reactor = sys.modules.get("twisted.internet.reactor")
+        return None if reactor is None else reactor.callLater(seconds, function)
 
 
 async def _go_on(coroutine: Coroutine[Any, Any, None], waited_for: Any) -> None:

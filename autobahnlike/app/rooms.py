@@ -13,6 +13,9 @@
 A message is encoded once for all. Each member has an outbox, which is sent in order and apart from the others', so that
 a slow client holds up nobody's messages but its own. What happens when an outbox is full is the room's policy. All
 members get the messages of a room in the same order.
+
+A room that is made so is one of this process. :meth:`App.room() <autobahnlike.app.application.App.room>` gives rooms by
+their names, which reach over all processes of an application that has a backplane.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from starlette.types import Message
@@ -32,7 +36,7 @@ from autobahnlike.app.errors import WebSocketDisconnect
 from autobahnlike.app.waiting import Latch
 from autobahnlike.app.websocket import WebSocket
 
-__all__ = ("Policy", "Room", "RoomCounters", "encode")
+__all__ = ("Broadcast", "Policy", "Room", "RoomCounters", "encode")
 
 Policy: TypeAlias = Literal["wait", "drop-newest", "drop-oldest", "disconnect"]
 
@@ -67,10 +71,11 @@ class RoomCounters:
     Attributes:
         members: the connections in it.
         queued: the messages in all outboxes.
-        broadcasts: the messages that it was given.
+        broadcasts: the messages that it was given, by other processes as well.
         sent: those that were handed to the server, counted once for each member.
         dropped: those that were not: because an outbox was full, or the connection had ended before.
-        disconnected: the members that were disconnected because they were too slow.
+        disconnected: the members that were disconnected because they were too slow, or because a backplane had lost
+            messages of the room.
     """
 
     members: int
@@ -81,8 +86,11 @@ class RoomCounters:
     disconnected: int
 
 
-class _Broadcast:
+class Broadcast:
     """One message on its way to all members.
+
+    Args:
+        event: see below.
 
     Attributes:
         event: the ASGI event, the same object for all whose server has no better one.
@@ -144,17 +152,17 @@ class _Member:
     def __init__(self, ws: WebSocket) -> None:
         self.ws = ws
         self.extension = (ws.scope.get("extensions") or {}).get(_EXTENSION)
-        self.outbox: deque[_Broadcast] = deque()
+        self.outbox: deque[Broadcast] = deque()
         self.size = 0
         self.sending = False
         self.running: dict[object, Any] = {}
 
-    def put(self, message: _Broadcast) -> None:
+    def put(self, message: Broadcast) -> None:
         self.outbox.append(message)
         self.size += message.size
         message.taken()
 
-    def take(self) -> _Broadcast:
+    def take(self) -> Broadcast:
         message = self.outbox.popleft()
         self.size -= message.size
         return message
@@ -247,6 +255,7 @@ class Room:
             raise RuntimeError("a connection can join a room when it has been accepted and is not closed")
         # One that comes back at once goes on with its outbox, so that its messages stay in order.
         self._members.setdefault(ws, self._busy.get(ws) or _Member(ws))
+        self._changed()
 
     async def leave(self, ws: WebSocket) -> None:
         """Let a connection take part no more. What was broadcast before is still sent, as long as it is open.
@@ -254,8 +263,7 @@ class Room:
         Args:
             ws: the connection; nothing happens if it is not in the room.
         """
-        if self._members.pop(ws, None) is not None:
-            self._made_space()
+        self._remove(ws)
 
     @asynccontextmanager
     async def joined(self, ws: WebSocket) -> AsyncIterator[Room]:
@@ -282,22 +290,11 @@ class Room:
         Raises:
             TypeError: it is neither text nor bytes.
         """
-        message = _Broadcast(encode(value))
+        message = Broadcast(encode(value))
         excluded = {exclude} if isinstance(exclude, WebSocket) else set(exclude)
         if self.policy == "wait":
-            while any(self._is_full(member) for member in self._members.values()):
-                self._space = self._space or Latch()
-                await self._space.wait()
-        self._broadcasts += 1
-        # Into every outbox before anything is sent: sending may have others broadcast at once, and all members shall
-        # see the same order.
-        members = [member for ws, member in self._members.items() if ws not in excluded]
-        for member in members:
-            self._put(member, message)
-        for member in members:
-            if member.outbox and not member.sending:
-                member.sending = True
-                self._run(member, self._send_all)
+            await self._wait_for_space()
+        self._spread(message, excluded)
         if self.policy == "wait":
             await message.finished()
 
@@ -313,34 +310,67 @@ class Room:
         """
         await self.broadcast(json.dumps(value), exclude=exclude)
 
-    def _is_full(self, member: _Member) -> bool:
-        return len(member.outbox) >= self._limit or member.size >= self._limit_bytes
+    def _remove(self, ws: WebSocket) -> None:
+        if self._members.pop(ws, None) is not None:
+            self._made_space()
+            self._changed()
 
-    def _put(self, member: _Member, message: _Broadcast) -> None:
+    async def _wait_for_space(self) -> None:
+        while any(self._must_wait_for(member) for member in self._members.values()):
+            self._space = self._space or Latch()
+            await self._space.wait()
+
+    def _must_wait_for(self, member: _Member) -> bool:
+        return self._is_full(member)
+
+    def _spread(self, message: Broadcast, excluded: Collection[WebSocket], *, could_wait: bool = True) -> None:
+        """Put a message into the outboxes, and have them sent.
+
+        Args:
+            message: the message.
+            excluded: who does not get it.
+            could_wait: whether there was space in all outboxes, with the policy ``"wait"``. If there was not, a member
+                whose outbox is full is disconnected.
+        """
+        self._broadcasts += 1
+        # Into every outbox before anything is sent: sending may have others broadcast at once, and all members shall
+        # see the same order.
+        members = [member for ws, member in self._members.items() if ws not in excluded]
+        for member in members:
+            self._put(member, message, could_wait=could_wait)
+        for member in members:
+            if member.outbox and not member.sending:
+                member.sending = True
+                self._run(member, self._send_all)
+
+    def _is_full(self, member: _Member, coming: int = 0, coming_bytes: int = 0) -> bool:
+        return len(member.outbox) + coming >= self._limit or member.size + coming_bytes >= self._limit_bytes
+
+    def _put(self, member: _Member, message: Broadcast, *, could_wait: bool) -> None:
         if self.policy == "drop-oldest":
             while self._is_full(member):
                 self._drop(member)
-        elif self._is_full(member):
-            if self.policy == "disconnect":
-                self._disconnect(member)
-            if self.policy != "wait":
-                self._dropped += 1
-                return
+        elif not (self.policy == "wait" and could_wait) and self._is_full(member):
+            if self.policy != "drop-newest":
+                self._disconnect(member, _TOO_SLOW, "too slow")
+            self._dropped += 1
+            return
         member.put(message)
 
     def _drop(self, member: _Member) -> None:
         member.take().done()
         self._dropped += 1
 
-    def _disconnect(self, member: _Member) -> None:
+    def _disconnect(self, member: _Member, code: int, reason: str) -> None:
         self._disconnected += 1
         self._forget(member)
-        self._run(member, self._close)
+        self._run(member, partial(self._close, code=code, reason=reason))
 
     def _run(self, member: _Member, work: Callable[[_Member], Coroutine[Any, Any, None]]) -> None:
         token = object()
         member.running[token] = None
         self._busy[member.ws] = member
+        self._changed()
 
         async def run() -> None:
             try:
@@ -349,17 +379,25 @@ class Room:
                 del member.running[token]
                 if not member.running:
                     self._busy.pop(member.ws, None)
+                    self._changed()
 
-        # A server that offers to prepare messages is ours, whose send needs no task.
-        running = start(run(), in_any_task=member.extension is not None)
-        if token in member.running:
-            member.running[token] = running
+        def launch() -> None:
+            # A server that offers to prepare messages is ours, whose send needs no task.
+            running = start(run(), in_any_task=member.extension is not None)
+            if token in member.running:
+                member.running[token] = running
 
-    async def _close(self, member: _Member) -> None:
+        self._launch(launch)
+
+    def _launch(self, launch: Callable[[], None]) -> None:
+        """Begin to run something; for rooms that cannot at once."""
+        launch()
+
+    async def _close(self, member: _Member, *, code: int, reason: str) -> None:
         try:
-            await member.ws.dismiss(_TOO_SLOW, "too slow")
+            await member.ws.dismiss(code, reason)
         except Exception:
-            _log.exception("room %r: a member that was too slow could not be closed", self.name)
+            _log.exception("room %r: a member could not be closed with %d (%s)", self.name, code, reason)
 
     def _forget(self, member: _Member) -> None:
         if self._members.get(member.ws) is member:
@@ -367,6 +405,10 @@ class Room:
         while member.outbox:
             self._drop(member)
         self._made_space()
+        self._changed()
+
+    def _changed(self) -> None:
+        """There are more or fewer members, or something begins or ends; for rooms that care."""
 
     def _made_space(self) -> None:
         if self._space is not None:
@@ -375,7 +417,7 @@ class Room:
 
     async def _send_all(self, member: _Member) -> None:
         """Send what is in an outbox until it is empty."""
-        message: _Broadcast | None = None
+        message: Broadcast | None = None
         try:
             while member.outbox:
                 message = member.take()

@@ -113,6 +113,7 @@ class Clients(dict[WebSocket, Person]):
     """Who is connected, and the room in which those hear each other who have said hello."""
 
     def __init__(self) -> None:
+        # Of this process, as the history and the list of people are: app.room() would reach over several.
         # A browser that does not keep up is disconnected with 1013: it comes back by itself, and gets what it missed.
         self.room = Room("chat", policy="disconnect")
         self._secret = secrets.token_bytes(16)

@@ -19,6 +19,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from autobahnlike.app.following import Follower
 from autobahnlike.backplane.interface import (
     BackplaneError,
     Payload,
@@ -45,16 +46,30 @@ _SERVICE_RESTART = 1012
 _GRACE = 5.0
 
 
-class _Room:
+class _Room(Follower):
     """The members of one room that are connected to this node."""
 
-    def __init__(self, core: Core, name: str) -> None:
+    def __init__(self, core: Core, rooms: dict[str, _Room], name: str) -> None:
         self._core = core
+        self._rooms = rooms
         self._name = name
         self.members: dict[str, None] = {}
-        self.subscription: Subscription | None = None
-        # How many coroutines subscribe or cancel at the moment.
-        self.changes = 0
+
+    def _wants_to_follow(self) -> bool:
+        return bool(self.members)
+
+    async def _subscribe(self) -> Subscription:
+        return await self._core.backplane.subscribe(self._name, self)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._core.loop.spawn(work)
+
+    def _has_settled(self) -> None:
+        self.forget_if_empty()
+
+    def forget_if_empty(self) -> None:
+        if not self.members and self._rooms.get(self._name) is self:
+            del self._rooms[self._name]
 
     def room_message(self, message: RoomMessage, /) -> None:
         for connection_id in list(self.members):
@@ -141,10 +156,12 @@ class Rooms:
     async def _join(self, name: str, connection_id: str) -> Done:
         if not self._core.has(connection_id):
             raise WebsocketDisconnectedError(connection_id)
-        room = self._rooms.setdefault(name, _Room(self._core, name))
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = _Room(self._core, self._rooms, name)
         room.members[connection_id] = None
         self._of.setdefault(connection_id, set()).add(name)
-        await self._settle(name, room)
+        await room.settled()
         return Done()
 
     async def _leave(self, name: str, connection_id: str) -> Done:
@@ -152,7 +169,7 @@ class Rooms:
         if room is not None and connection_id in room.members:
             del room.members[connection_id]
             self._of.get(connection_id, set()).discard(name)
-            await self._settle(name, room)
+            await room.settled()
         return Done()
 
     def _gone(self, connection_id: str) -> None:
@@ -161,27 +178,8 @@ class Rooms:
             room = self._rooms.get(name)
             if room is not None:
                 room.members.pop(connection_id, None)
-                if not room.members:
-                    self._core.loop.spawn(self._settle(name, room))
-
-    async def _settle(self, name: str, room: _Room) -> None:
-        """Be subscribed while there are members, and only then."""
-        room.changes += 1
-        try:
-            if room.members and room.subscription is None:
-                subscription = await self._core.backplane.subscribe(name, room)
-                if room.subscription is None:
-                    room.subscription = subscription
-                else:
-                    # Another one was faster.
-                    await subscription.cancel()
-            while not room.members and room.subscription is not None:
-                subscription, room.subscription = room.subscription, None
-                await subscription.cancel()
-        finally:
-            room.changes -= 1
-            if not room.members and room.subscription is None and not room.changes and self._rooms.get(name) is room:
-                del self._rooms[name]
+                if room.settle() is None:
+                    room.forget_if_empty()
 
     async def _publish(self, name: str, message: Payload, exclude: str) -> Done:
         try:

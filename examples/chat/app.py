@@ -1,4 +1,8 @@
-"""A chat room: everybody hears what anybody says, and who comes sees what was said before."""
+"""A chat room: everybody hears what anybody says, and who comes sees what was said before.
+
+With --backplane, everybody is whoever has connected to any of the processes. What was said before is that of one's own
+process: a history for all of them belongs into a database.
+"""
 
 from collections import deque
 from pathlib import Path
@@ -18,7 +22,7 @@ async def history() -> deque[Any]:
 @provider(scope="app")
 async def clients() -> Room:
     # Nobody waits for a slow reader, who misses messages instead.
-    return Room("chat", policy="drop-oldest")
+    return app.room("chat", policy="drop-oldest")
 
 
 @app.route("/")

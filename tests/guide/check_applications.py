@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.backplane.redis_server import redis_program
 from tests.guide.peer import Peer, check
 
 # First steps
@@ -340,6 +341,20 @@ def policies(peer: Peer) -> None:
     with peer.connect("/prices") as one:
         assert one.receive_json() == {"members": 1}
         assert one.ask_json({"price": 3}) == {"price": 3}
+
+
+@check("rooms", "news")
+def on_redis(peer: Peer) -> None:
+    with peer.connect("/news/sport") as talk:
+        answer = talk.ask("hello")
+        # Without a server of Redis it says so.
+        assert answer == "hello" or (redis_program() is None and str(answer).startswith("not said: "))
+
+
+@check("rooms", "two")
+def in_memory(peer: Peer) -> None:
+    with peer.connect("/two") as talk:
+        assert talk.ask("hello") == "hello"
 
 
 # HTTP
