@@ -7,6 +7,7 @@ the one that the application has assigned.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -22,9 +23,10 @@ from autobahnlike.gateway.errors import (
     WebsocketDisconnectedError,
 )
 
-__all__ = ("Client", "Session", "hosted_api")
+__all__ = ("SERVICE", "Client", "Session", "hosted_api", "wrap_sessions")
 
-_SERVICE = "apigatewaymanagementapi"
+SERVICE = "apigatewaymanagementapi"
+"""What boto3 calls the API."""
 
 
 class _ServiceError(ClientError):  # type: ignore[misc]  # botocore has no types
@@ -176,7 +178,7 @@ class Session:
 
     def client(self, service_name: str, *args: Any, **options: Any) -> Any:
         """Return a client of a service."""
-        if service_name == _SERVICE:
+        if service_name == SERVICE:
             return self._client
         return self._session.client(service_name, *args, **options)
 
@@ -187,17 +189,28 @@ def hosted_api(api: Any, core: Core) -> None:
     As long as it assigns none, Chalice says what it says elsewhere: "Assign app.websocket_api.session to ...".
 
     Args:
-        api: the object of Chalice. Only what is documented of it is touched: its attribute ``session``.
+        api: the object of Chalice.
         core: the gateway.
     """
     client = Client(core)
+    wrap_sessions(api, "HostedWebsocketAPI", lambda session: Session(client, session))
+
+
+def wrap_sessions(api: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    """Replace the session that Chalice's ``app.websocket_api`` has, and every one that it is ever assigned.
+
+    Args:
+        api: the object of Chalice. Only what is documented of it is touched: its attribute ``session``.
+        name: what its class is called from now on.
+        wrap: makes what is there instead of a session.
+    """
 
     def read(self: Any) -> Any:
         return vars(self).get("session")
 
     def write(self: Any, session: Any) -> None:
-        vars(self)["session"] = None if session is None else Session(client, session)
+        vars(self)["session"] = None if session is None else wrap(session)
 
     session = api.session
-    api.__class__ = type("HostedWebsocketAPI", (type(api),), {"session": property(read, write)})
+    api.__class__ = type(name, (type(api),), {"session": property(read, write)})
     api.session = session

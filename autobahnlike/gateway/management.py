@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ _MAX_ID = 256
 # A proxy in front says so with one of these, and then whoever is behind it is not this machine.
 _FORWARDED = (b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
 _NORMAL = 1000
+_AWS_HOST = re.compile(r"[a-z0-9-]+\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 
 # Status, type and text of the errors.
 _ERRORS: dict[Verdict, tuple[int, str, str | None]] = {
@@ -171,7 +173,10 @@ class Management:
     def _check_local(self, scope: Scope) -> None:
         """Refuse all but programmes on this machine that speak to us themselves.
 
-        A proxy on this machine forwards for others, and a browser for web pages of others.
+        A proxy on this machine forwards for others, and a browser for web pages of others. Such a page may be of a name
+        that its owner has turned to this machine (DNS rebinding), so ``Host`` has to be a name that nobody else can
+        turn: of this machine; the one that the gateway is configured with; or of API Gateway, with which programmes
+        come through ``autobahnlike aws-proxy``.
         """
         client = scope.get("client")
         names = {name for name, _ in scope["headers"]}
@@ -180,7 +185,7 @@ class Management:
         if (
             client is None
             or not _is_loopback(client[0])
-            or not (host == "localhost" or host.endswith(".localhost") or _is_loopback(host))
+            or not self._is_own_name(host.lower(), field)
             or names.intersection(_FORWARDED)
             or b"origin" in names
         ):
@@ -190,6 +195,10 @@ class Management:
                 "ForbiddenException",
                 "The management API serves this machine alone: configure keys, and sign requests with them",
             )
+
+    def _is_own_name(self, host: str, field: str) -> bool:
+        is_local = host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
+        return is_local or _AWS_HOST.fullmatch(host) is not None or self._place.domain_name in (host, field)
 
     def _check_signature(self, scope: Scope, body: bytes, keys: Mapping[str, str]) -> None:
         raw: bytes | None = scope.get("raw_path")

@@ -1,0 +1,1 @@
+"""The proxy for programmes that send to API Gateway."""
