@@ -24,7 +24,7 @@ from autobahnlike.backplane.interface import (
 
 __all__ = ("MemoryBackplane", "MemoryHub", "check_room", "payload_size")
 
-_log = logging.getLogger("autobahnlike.gateway")
+_log = logging.getLogger("autobahnlike.backplane")
 
 _MAX_NAME = 256
 

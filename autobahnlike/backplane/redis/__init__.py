@@ -16,7 +16,7 @@ from __future__ import annotations
 from autobahnlike.backplane.redis.backplane import RedisBackplane, RedisCounters
 from autobahnlike.backplane.redis.options import RedisOptions
 from autobahnlike.backplane.redis.presence import PresenceCounters
-from autobahnlike.backplane.redis.resp import RedisMisconfigured
+from autobahnlike.backplane.redis.resp import RedisError, RedisMisconfigured
 from autobahnlike.backplane.redis.rooms import RoomCounters
 from autobahnlike.backplane.redis.url import parse_url
 
@@ -24,6 +24,7 @@ __all__ = (
     "PresenceCounters",
     "RedisBackplane",
     "RedisCounters",
+    "RedisError",
     "RedisMisconfigured",
     "RedisOptions",
     "RoomCounters",

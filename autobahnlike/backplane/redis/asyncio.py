@@ -17,7 +17,7 @@ from autobahnlike.backplane.redis.url import Place, UnixPlace
 
 __all__ = ("AsyncioLoop",)
 
-_log = logging.getLogger("autobahnlike.gateway")
+_log = logging.getLogger("autobahnlike.backplane")
 
 
 class AsyncioLoop:
@@ -30,7 +30,8 @@ class AsyncioLoop:
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Call something after ``delay`` seconds."""
-        return self._loop.call_later(delay, callback)
+        # Commands are written with no delay, and the heap of timers would be the dearest part of that.
+        return self._loop.call_later(delay, callback) if delay > 0 else self._loop.call_soon(callback)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine as a task."""

@@ -30,7 +30,7 @@ from autobahnlike.backplane.redis.url import parse_url
 
 __all__ = ("RedisBackplane", "RedisCounters")
 
-_log = logging.getLogger("autobahnlike.gateway")
+_log = logging.getLogger("autobahnlike.backplane")
 
 _ECHO = b"echo"
 # Requests for one connection that wait for those before them.
@@ -66,7 +66,7 @@ class RedisBackplane:
     """A node's part of a backplane on Redis.
 
     Args:
-        url: where Redis is; see :func:`~autobahnlike.backplane.redis.url.parse_url`.
+        url: where Redis is; see :func:`~autobahnlike.backplane.redis.parse_url`.
         options: names, intervals and limits.
         reactor: the reactor to use on Twisted, if it is not that of the process. If None, whatever drives
             :meth:`start` is used, asyncio or Twisted.

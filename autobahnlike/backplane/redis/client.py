@@ -22,7 +22,7 @@ from autobahnlike.backplane.redis.url import RedisUrl
 
 __all__ = ("Client", "Keeper", "Listener")
 
-_log = logging.getLogger("autobahnlike.gateway")
+_log = logging.getLogger("autobahnlike.backplane")
 
 _BATCH = 500
 

@@ -27,7 +27,7 @@ from autobahnlike.backplane.redis.scripts import (
 
 __all__ = ("Presence", "PresenceCounters")
 
-_log = logging.getLogger("autobahnlike.gateway")
+_log = logging.getLogger("autobahnlike.backplane")
 
 # Seconds for which it is remembered that a node was taken for dead: for as long as it might come back.
 _REMEMBER_DEAD = 24 * 3600

@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +28,13 @@ from autobahnlike.backplane.redis.scripts import PUBLISH, SYNC, Keys
 
 __all__ = ("RoomCounters", "Rooms")
 
-_log = logging.getLogger("autobahnlike.gateway")
+_log = logging.getLogger("autobahnlike.backplane")
 
 # Messages that are held of a room while what is missing before them is fetched; more are fetched as well.
 _HELD = 1000
 _HELD_BYTES = 1024 * 1024
+# Rooms for which it is asked at a time what they lack. A node may have more of them than commands under way.
+_SYNCS = 200
 
 
 @dataclass(slots=True)
@@ -223,6 +226,10 @@ class Rooms:
         self._by_channel: dict[bytes, _Room] = {}
         # As many as a reply may have.
         self._count = min(500, options.max_reply_size // options.max_message_size)
+        # Rooms that are still to be brought up to date, and how many coroutines see to that.
+        self._behind: dict[_Room, None] = {}
+        self._workers = 0
+        self._max_workers = max(1, min(_SYNCS, options.max_pending // 4))
 
     async def subscribe(self, name: str, listener: RoomListener) -> _Subscription:
         """See ``Backplane``."""
@@ -288,21 +295,18 @@ class Rooms:
         head, _, message = data.partition(b"\n")
         epoch, _, number = head.partition(b" ")
         if room.published(epoch, int(number), message):
-            self._loop.spawn(self._sync(room))
+            self._bring_up_to_date([room])
 
     def can_ask(self) -> None:
         """The connection for commands is there again: fetch what could not be fetched meanwhile."""
-        for room in self._rooms.values():
-            if not room.is_live:
-                self._loop.spawn(self._sync(room))
+        self._bring_up_to_date([room for room in self._rooms.values() if not room.is_live])
 
     def hears_again(self) -> None:
         """The connection for what is published is there again: fetch what has been missed.
 
         In every room: one may have been brought up to date while nothing was heard.
         """
-        for room in self._rooms.values():
-            self._loop.spawn(self._sync(room))
+        self._bring_up_to_date(self._rooms.values())
 
     def went_away(self) -> None:
         """Nothing is heard any more."""
@@ -313,8 +317,26 @@ class Rooms:
         """See whether something was missed in rooms that have not been looked after for long."""
         due = self._loop.now() - self._options.room_check_interval
         old = [room for room in self._rooms.values() if room.checked_at <= due and room.synced is None]
-        for room in old[:at_most]:
-            self._loop.spawn(self._sync(room))
+        self._bring_up_to_date(old[:at_most])
+
+    def _bring_up_to_date(self, rooms: Iterable[_Room]) -> None:
+        """Have it fetched what is missing in rooms, in a few of them at a time. Until then, what comes in is held."""
+        for room in rooms:
+            room.again = True
+            room.is_live = False
+            self._behind[room] = None
+        for _ in range(min(len(self._behind), self._max_workers - self._workers)):
+            self._workers += 1
+            self._loop.spawn(self._work())
+
+    async def _work(self) -> None:
+        try:
+            while self._behind:
+                room = next(iter(self._behind))
+                del self._behind[room]
+                await self._sync(room)
+        finally:
+            self._workers -= 1
 
     async def _sync(self, room: _Room) -> None:
         """Fetch what is missing in a room until nothing is. If Redis is away, that happens when it is back."""

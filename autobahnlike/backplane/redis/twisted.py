@@ -32,7 +32,7 @@ __all__ = ("TwistedLoop",)
 # Their types are few.
 _CONNECT: Any = connectProtocol
 
-_log = logging.getLogger("autobahnlike.gateway")
+_log = logging.getLogger("autobahnlike.backplane")
 
 
 class TwistedLoop:
