@@ -48,6 +48,7 @@ PAGES = [
 # Pages whose blocks belong to applications, see ``tests.guide``; elsewhere they are those that import from there.
 OF_APPLICATIONS = (
     ROOT / "docs" / "tutorial.rst",
+    ROOT / "docs" / "tutorial-gateway.rst",
     ROOT / "docs" / "migrating-bocadillo.rst",
     *(ROOT / "docs" / "guide" / "applications").glob("*.rst"),
     *(ROOT / "docs" / "guide" / "gateway").glob("*.rst"),
@@ -58,8 +59,13 @@ ELSEWHERE = {
     "python -m venv .venv": ".ci/run",
     ".venv/bin/pip install '.[app,twisted,uvloop]'": ".ci/run installs the same with [dev]",
     ".venv/bin/pip install '.[app,testing]' pytest": ".ci/run installs the same with [dev]",
+    ".venv/bin/pip install '.[chalice]' boto3": ".ci/run installs the same with [dev]",
     "pip install '.[app]'": ".ci/run installs the same with [dev]",
     "python -m pytest test_app.py": "test_application, with the file that it names",
+    "curl -d 'Dinner is ready' http://127.0.0.1:8000/api/@connections/L0SM9cOFvHcCIhw%3D": "gateway/test_tutorial.py",
+    "curl http://127.0.0.1:8000/api/@connections/L0SM9cOFvHcCIhw%3D": "gateway/test_tutorial.py",
+    "curl -X DELETE http://127.0.0.1:8000/api/@connections/L0SM9cOFvHcCIhw%3D": "gateway/test_tutorial.py",
+    "python tell.py L0SM9cOFvHcCIhw= 'Dinner is ready'": "gateway/test_tutorial.py",
     ".venv/bin/pip install -e '.[dev]'": ".ci/run",
     ".venv/bin/python -m pytest": ".ci/run",
     ".venv/bin/python setup.py -q build_ext --inplace": "test_build",
@@ -71,9 +77,20 @@ ELSEWHERE = {
     ".venv/bin/python -m tests.testsuite.run --loops asyncio --roles server --cases '7.*,9.1.1'": "test_testsuite",
     ".venv/bin/python -m pytest tests/hostile": ".ci/run, with the other tests",
     ".venv/bin/python -m tests.hostile --loop asyncio": "its cases are those of tests/hostile",
+    "autobahnlike chalice examples/chalice/app.py": "gateway/test_workers.py",
+    "autobahnlike aws-proxy --to http://127.0.0.1:8000": "gateway/test_workers.py",
+    "export HTTPS_PROXY=http://127.0.0.1:8443": "gateway/test_workers.py",
+    "export AWS_CA_BUNDLE=$PWD/aws-proxy-ca-bundle.pem": "gateway/test_workers.py",
+    "python worker_on_the_wire.py L0SM9cOFvHcCIhw= 'Dinner is ready'": "gateway/test_workers.py",
+    "autobahnlike serve lambda_host:app": "gateway/test_workers.py",
+    "export CURL_CA_BUNDLE=$AWS_CA_BUNDLE": "curl/test_worker.py",
+    "sh worker.sh L0SM9cOFvHcCIhw= 'Dinner is ready'": "curl/test_worker.py",
     "tox -e docs": "test_the_build_has_no_warnings",
     "tox -e conformance": "tests.testsuite.run, with other arguments",
     "autobahnlike serve app:app --tls-cert fullchain.pem --tls-key privkey.pem": "tests/cli/test_serve_app.py",
+    "pip install '.[monitoring]'": ".ci/run installs the same with [dev]",
+    "curl http://127.0.0.1:9100/health": "monitoring/test_served.py",
+    "curl http://127.0.0.1:9100/metrics": "monitoring/test_served.py",
     "twistd -n autobahnlike --app app:app --listen 8000": "tests/asgi/test_plugin.py",
     "twistd -n autobahnlike --app app:app --endpoint tcp:8000:interface=127.0.0.1": "tests/asgi/test_plugin.py",
     "twistd -n -r asyncio autobahnlike --app app:app": "tests/asgi/test_plugin.py",
@@ -136,7 +153,12 @@ class Block:
     @property
     def is_of_gateway(self) -> bool:
         """Whether its page is about the gateway."""
-        return self.page.parent.name == "gateway"
+        return self.page.parent.name == "gateway" or self.page.stem == "tutorial-gateway"
+
+    @property
+    def is_for_reading(self) -> bool:
+        """Whether it is an example of what is sent or given, which a test of its own compares with what really is."""
+        return (self.page.stem, self.language) in (("events", "json"), ("tutorial-gateway", "text"))
 
     @property
     def connects(self) -> bool:
@@ -190,7 +212,8 @@ def all_blocks() -> list[Block]:
 
 BLOCKS = all_blocks()
 OF_APPLICATION = [block for block in BLOCKS if block.is_of_application]
-OF_SDK = [block for block in BLOCKS if block.is_of_sdk]
+# That of the tutorial is a command, and has a test with the others there.
+OF_SDK = [block for block in BLOCKS if block.is_of_sdk and block.caption != "tell.py"]
 PYTHON = [
     block for block in BLOCKS if block.language == "python" and not block.is_of_application and not block.is_of_sdk
 ]
@@ -207,7 +230,7 @@ COMMANDS = [
 
 
 def test_there_is_no_other_kind_of_block() -> None:
-    assert {block.language for block in BLOCKS} == {"python", "console", "html"}
+    assert {block.language for block in BLOCKS if not block.is_for_reading} == {"python", "console", "html"}
     # Whose own test is that of the browser.
     assert all(block.page in OF_APPLICATIONS and block.caption for block in BLOCKS if block.language == "html")
 
@@ -224,9 +247,14 @@ def test_code_of_files_is_that_of_examples() -> None:
 @pytest.mark.parametrize("block", SERVERS, ids=lambda block: block.id)
 def test_server(block: Block, tmp_path: Path) -> None:
     """It echoes, and Ctrl-C ends it without a traceback."""
-    port = free_port()
-    with running(block.text, tmp_path, {9000: port}) as program:
+    port, admin = free_port(), free_port()
+    ports = {9000: port, 9100: admin} if "9100" in block.text else {9000: port}
+    with running(block.text, tmp_path, ports) as program:
         program.wait_until_listening(port)
+        if "9100" in block.text:
+            program.wait_until_listening(admin)
+            assert httpx.get(f"http://127.0.0.1:{admin}/health", trust_env=False).json()["status"] == "ok"
+            assert "autobahnlike_gateway_" in httpx.get(f"http://127.0.0.1:{admin}/metrics", trust_env=False).text
         with connect(f"ws://127.0.0.1:{port}/") as connection:
             # The view of an application takes one of the two.
             for message in ("grüße",) if re.search(r"App\(|Gateway\(", block.text) else ("grüße", b"\x00\xff"):
@@ -412,7 +440,8 @@ def application_running(block: Block, arguments: list[str], directory: Path) -> 
     """The command line, where ``app.py`` is what the page shows before, or else echoes at ``/echo``."""
     shown = [each for each in BLOCKS if each.page == block.page and each.caption == "app.py" and each.line < block.line]
     readme = next(each for each in OF_APPLICATION if each.page.name == "README.md")
-    with redis_for((shown or [readme])[-1].text) as text:
+    with redis_for("\0".join([(shown or [readme])[-1].text, *arguments])) as parts:
+        text, *arguments = parts.split("\0")
         (directory / "app.py").write_text(text)
         with running(f"from autobahnlike.cli import main\nmain({arguments!r})\n", directory) as program:
             yield program
@@ -422,11 +451,16 @@ def check_application(block: Block, arguments: list[str], directory: Path) -> No
     """Have it served, talked to, and stopped."""
     port = free_port()
     arguments = [re.sub(r"\b[89]000\b", str(port), word) for word in arguments]
+    if "--admin" in arguments:
+        arguments = [word.replace("9100", str(free_port())) for word in arguments]
     if "--listen" not in arguments:
         arguments += ["--listen", str(port)]
     with application_running(block, arguments, directory) as program:
         program.wait_until_listening(port)
         path, answer = ("/api/", "said") if block.is_of_gateway else ("/echo", "You said: said")
+        if 'app_name="chat"' in (directory / "app.py").read_text():
+            # It takes what is said first for a name.
+            answer = "Hello, said. Type /help for the commands."
         with connect(f"ws://127.0.0.1:{port}{path}") as talking:
             talking.send("said")
             heard = talking.recv()

@@ -23,11 +23,13 @@ NOT_FOR_WIRE = frozenset(
 LOOPS = frozenset({"asyncio", "twisted", "uvloop"})
 BUT_ASYNCIO = frozenset({"twisted", "txaio", "uvloop", "zope"})
 BELOW_THE_EDGES = frozenset({"exception", "speed", "wire", "websocket"})
-UP_TO_THE_EDGES = BELOW_THE_EDGES | {"", "twisted", "asyncio"}
-EVERYTHING = UP_TO_THE_EDGES | {"asgi", "app", "backplane", "gateway", "demo", "testing", "cli"}
+UP_TO_THE_EDGES = BELOW_THE_EDGES | {"", "logs", "twisted", "asyncio"}
+OF_APPLICATIONS = frozenset({"app", "backplane", "gateway", "demo", "testing"})
+EVERYTHING = UP_TO_THE_EDGES | OF_APPLICATIONS | {"asgi", "awsproxy", "monitoring", "cli"}
 LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "": (frozenset({"exception"}), LOOPS | {"zope", "txaio"}),
     "exception": (frozenset(), NOT_FOR_WIRE),
+    "logs": (frozenset(), LOOPS | {"zope", "txaio"}),
     "speed": (frozenset(), NOT_FOR_WIRE),
     "wire": (frozenset({"exception", "speed"}), NOT_FOR_WIRE),
     "websocket": (frozenset({"", "exception", "speed", "wire"}), LOOPS | {"socket", "ssl", "txaio"}),
@@ -42,9 +44,13 @@ LAYERS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         frozenset({"twisted", "txaio", "uvloop", "zope"}),
     ),
     # Of app how it waits and runs coroutines.
-    "gateway": (frozenset({"", "exception", "backplane", "app"}), BUT_ASYNCIO),
+    "gateway": (frozenset({"", "exception", "logs", "backplane", "app"}), BUT_ASYNCIO),
+    # Of asgi what counts, and of the others nothing: it looks at what somebody else has loaded.
+    "monitoring": (frozenset({"asgi"}), LOOPS | {"starlette", "txaio", "zope"}),
+    # On asyncio, beside whatever drives the gateway; of asgi how to listen, and to say what went wrong.
+    "awsproxy": (frozenset({"exception", "asgi"}), BUT_ASYNCIO),
     "demo": (frozenset({"app"}), LOOPS),
-    "testing": (EVERYTHING - {"cli", "demo"}, frozenset()),
+    "testing": (EVERYTHING - {"awsproxy", "cli", "demo"}, frozenset()),
     "cli": (EVERYTHING, frozenset()),
     "__main__": (frozenset({"cli"}), LOOPS),
 }
@@ -193,8 +199,22 @@ def test_gateways_load_nothing_of_ours_but_applications_and_no_loop() -> None:
         "backplane",
         "exception",
         "gateway",
+        "logs",
     }
     assert not tops(loaded) & {"boto3", "botocore", "chalice", "h11", "hiredis", "twisted", "txaio", "uvloop"}
+
+
+def test_monitoring_loads_no_loop_and_no_client_of_prometheus_before_it_is_asked_for_metrics() -> None:
+    loaded = loaded_by("import autobahnlike.monitoring")
+    assert "autobahnlike.monitoring.monitor" in loaded
+    assert {layer_of(name) for name in loaded if name.startswith(f"{PACKAGE}.")} <= {
+        "asgi",
+        "exception",
+        "monitoring",
+        "speed",
+        "wire",
+    }
+    assert not tops(loaded) & {"asyncio", "h11", "prometheus_client", "starlette", "twisted", "txaio", "uvloop", "zope"}
 
 
 @pytest.mark.parametrize("edge", ["twisted", "asyncio"])

@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 PACKAGE = ROOT / "autobahnlike"
 
-# The command line has a page of the guide, and the demo is there to be looked at; neither is an API.
-NOT_AN_API = ("autobahnlike.cli", "autobahnlike.demo", "autobahnlike.__main__")
+# The command line has a page of the guide, the proxy is a command of it, and the demo is there to be looked at: none of
+# them is an API.
+NOT_AN_API = ("autobahnlike.awsproxy", "autobahnlike.cli", "autobahnlike.demo", "autobahnlike.__main__")
 # Of the server for applications, these modules are for those who start it; the others are how it works.
 SERVING = {f"autobahnlike.asgi{name}" for name in ("", ".asyncio", ".twisted", ".options", ".errors", ".failure")}
 # Of the gateway, these are for applications; the others are how it works.
@@ -25,6 +26,7 @@ OF_GATEWAYS = {
         ".api",
         ".application",
         ".chalice",
+        ".chalice_worker",
         ".context",
         ".core",
         ".handlers",
@@ -36,6 +38,8 @@ OF_GATEWAYS = {
 OF_BACKPLANES = {
     f"autobahnlike.backplane{name}" for name in ("", ".ids", ".interface", ".memory", ".redis", ".redis.url")
 }
+# Of monitoring, what a programme uses; the metrics have a table in the guide.
+OF_MONITORING = {"autobahnlike.monitoring", "autobahnlike.monitoring.monitor"}
 
 
 def modules() -> list[str]:
@@ -49,6 +53,8 @@ def modules() -> list[str]:
         if name.startswith("autobahnlike.gateway") and name not in OF_GATEWAYS:
             continue
         if name.startswith("autobahnlike.backplane") and name not in OF_BACKPLANES:
+            continue
+        if name.startswith("autobahnlike.monitoring") and name not in OF_MONITORING:
             continue
         if not name.startswith(NOT_AN_API) and "__all__" in path.read_text():
             found.append(name)

@@ -21,8 +21,9 @@ __all__ = ("BACKLOG", "LOOPBACK", "Address", "TcpAddress", "UnixAddress", "open_
 LOOPBACK = "127.0.0.1"
 """Where to listen if only a port is said: on this machine only."""
 
-BACKLOG = 128
-"""How many connections may wait to be accepted."""
+BACKLOG = 2048
+"""How many connections may wait to be accepted, as far as the system permits: all clients of a node that was replaced
+may come to another one in the same second."""
 
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import cast
 
 from autobahnlike.asgi.address import UnixAddress, open_sockets, parse_address, url_of
+from autobahnlike.asgi.counters import ServerCounters
 from autobahnlike.asgi.http import HttpConnection
 from autobahnlike.asgi.listen_asyncio import listen_on
 from autobahnlike.asgi.options import ServerOptions
@@ -92,6 +93,7 @@ class Serving:
 
     Attributes:
         urls: where it listens.
+        counters: what it has done.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class Serving:
         options: ServerOptions,
     ) -> None:
         self.urls: list[str] = []
+        self.counters = ServerCounters()
         self._app = app
         self._listen = listen
         self._given = sockets
@@ -114,7 +117,7 @@ class Serving:
 
     async def __aenter__(self) -> Serving:
         loop = asyncio.get_running_loop()
-        server = self._server = Server(self._app, AsyncioLoop(loop), self._options)
+        server = self._server = Server(self._app, AsyncioLoop(loop), self._options, counters=self.counters)
         factory = WebSocketServerFactory(loop=loop)
         factory.protocol = _WebSocket
         factory.setProtocolOptions(**self._options.of_websockets())
@@ -126,6 +129,7 @@ class Serving:
             self.urls = [url_of(sock, scheme) for sock in sockets]
             for sock in sockets:
                 self._servers.append(await listen_on(sock, lambda: _HttpProtocol(server), self._ssl))
+            self.counters.has_started = True
         except BaseException:
             for sock in sockets:
                 sock.close()
@@ -171,8 +175,8 @@ def serve(
     """Serve an application for as long as an ``async with`` lasts.
 
     When it is entered, the application is told to get ready (lifespan), then the server listens. When it is left,
-    nothing is listened to any more, WebSockets are closed with 1001, requests are given ``shutdown_timeout`` seconds,
-    and the application is told that it is over.
+    nothing is listened to any more, WebSockets are closed, at once or as ``drain_timeout`` says, requests are given
+    ``shutdown_timeout`` seconds, and the application is told that it is over.
 
     Args:
         app: an application of ASGI 3.

@@ -1,8 +1,9 @@
 """Processes that serve on sockets of their parent: how they are started, say that they are ready, and are ended.
 
 A child is the same command again, with ``--inherit`` and the numbers of what it inherits: one end of a socket pair, and
-the sockets that listen. Through the pair it says that it is ready. When the other end is closed, its parent has gone,
-however that came about, and it stops.
+the sockets that listen; those that are for its place alone, where one child comes after another, stand behind a colon,
+or behind two as long as its predecessor is there. Through the pair it says that it is ready, and is told when its
+successor is. When the other end is closed, its parent has gone, however that came about, and it stops.
 
 The parent ends a child with SIGTERM, and with SIGKILL where that is not enough. SIGINT, which a terminal sends to both,
 is the parent's.
@@ -32,6 +33,7 @@ __all__ = ("OPTION", "Child", "Children", "Inheritance", "command_of", "describe
 _log = logging.getLogger("autobahnlike.asgi")
 
 _READY = b"+"
+_SUCCEEDED = b"-"
 
 OPTION = "--inherit"
 """The option of the command line that makes a process a child."""
@@ -46,6 +48,9 @@ class Inheritance:
 
     Attributes:
         sockets: those to listen on.
+        own_sockets: those that are for the place of this process alone.
+        is_successor: whether its predecessor listens on these until this one is ready.
+        on_succeeded: called, in a thread of its own, when the successor of this process is ready.
 
     Raises:
         CannotServe: it was not a parent of ours that started the process.
@@ -53,18 +58,27 @@ class Inheritance:
 
     def __init__(self, text: str, stop_timeout: float) -> None:
         self._stop_timeout = stop_timeout
+        self.on_succeeded: Callable[[], object] = lambda: None
         leave_interrupts_to_the_parent()
+        shared, colons, own = text.partition("::" if "::" in text else ":")
+        self.is_successor = len(colons) > 1
         try:
-            self._parent, *self.sockets = [socket.socket(fileno=int(number)) for number in text.split(",")]
+            self._parent, *self.sockets = _adopt(shared)
+            self.own_sockets = _adopt(own) if own else []
         except (OSError, ValueError):
             raise CannotServe(f"{OPTION} is for processes that --workers and --reload start", True) from None
-        for sock in (self._parent, *self.sockets):
+        for sock in (self._parent, *self.sockets, *self.own_sockets):
             sock.set_inheritable(False)
+        for sock in (*self.sockets, *self.own_sockets):
+            # They do not block, but a socket object made of a number does not know, and its duplicates would have them
+            # block, in all processes at once: who comes too late for a connection would wait in accept() for another.
+            sock.setblocking(False)
         threading.Thread(target=self._watch, daemon=True, name="parent").start()
 
     def _watch(self) -> None:
         try:
-            self._parent.recv(1)
+            while self._parent.recv(1) == _SUCCEEDED:
+                self.on_succeeded()
         except OSError:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
@@ -80,6 +94,10 @@ class Inheritance:
             pass
 
 
+def _adopt(numbers: str) -> list[socket.socket]:
+    return [socket.socket(fileno=int(number)) for number in numbers.split(",")]
+
+
 class Child:
     """In the parent: one process.
 
@@ -93,6 +111,7 @@ class Child:
 
     def __init__(self, process: Process, pair: socket.socket) -> None:
         self.pid = process.pid
+        self._pair = pair
         self._process = process
         self._reading = asyncio.ensure_future(_read_one(pair))
         self._ended = asyncio.ensure_future(self._follow(pair))
@@ -119,6 +138,14 @@ class Child:
         # It has closed its end, which it does when it ends.
         await self.wait()
         return False
+
+    def succeeded(self) -> None:
+        """Tell it that its successor is ready."""
+        try:
+            self._pair.send(_SUCCEEDED)
+        except OSError:
+            # It has ended.
+            pass
 
     def on_end(self, callback: Callable[[], object]) -> None:
         """Have something called when it has ended."""
@@ -165,24 +192,39 @@ class Children:
         command: what starts one, without ``--inherit``.
         sockets: what they listen on.
         stop_timeout: seconds that one may take to stop.
+        places: what else the process of each place listens on; nothing if it is empty.
     """
 
-    def __init__(self, command: Sequence[str], sockets: Sequence[socket.socket], stop_timeout: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        sockets: Sequence[socket.socket],
+        stop_timeout: float,
+        places: Sequence[Sequence[socket.socket]] = (),
+    ) -> None:
         self.stop_timeout = stop_timeout
+        self._places = places
         self._command = command
         self._sockets = sockets
         self._running: set[Child] = set()
 
-    async def start(self) -> Child:
-        """Start another one."""
+    async def start(self, place: int = 0, *, is_successor: bool = False) -> Child:
+        """Start another one.
+
+        Args:
+            place: the number of its place.
+            is_successor: whether the one before it is there until it is ready.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             ours.setblocking(False)
             numbers = [theirs.fileno(), *(sock.fileno() for sock in self._sockets)]
+            own = [sock.fileno() for sock in self._places[place]] if self._places else []
+            text = ",".join(map(str, numbers))
+            if own:
+                text += ("::" if is_successor else ":") + ",".join(map(str, own))
             try:
-                process = await create_subprocess_exec(
-                    *self._command, OPTION, ",".join(map(str, numbers)), pass_fds=numbers
-                )
+                process = await create_subprocess_exec(*self._command, OPTION, text, pass_fds=[*numbers, *own])
             except BaseException:
                 ours.close()
                 raise

@@ -13,7 +13,8 @@ import h11
 
 from autobahnlike.asgi.condition import Condition, next_turn
 from autobahnlike.asgi.errors import ClientDisconnected
-from autobahnlike.asgi.scope import Event, http_scope
+from autobahnlike.asgi.forwarded import peer_of
+from autobahnlike.asgi.scope import HEADER_NAMES, Event, HeaderNames, http_scope
 from autobahnlike.wire.http11 import reason_phrase
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class HttpExchange:
         self._server = connection.server
         self._parser = parser
         self._request = request
+        self._peer = connection.peer
         self._stage = _Stage.NEW
         self._body: list[bytes] = []
         self._body_size = 0
@@ -93,7 +95,11 @@ class HttpExchange:
             server.options.root_path,
             is_secure=link.is_secure,
             state=server.lifespan.state,
+            extensions={HEADER_NAMES: HeaderNames(name for name, _ in request.headers.raw_items())},
+            proxies=server.options.proxies,
         )
+        self._peer = peer_of(scope, self._peer)
+        server.counters.requests_in_progress += 1
         server.run(scope, self.receive, self.send, self._returned)
 
     def data_received(self, data: bytes) -> None:
@@ -242,6 +248,7 @@ class HttpExchange:
             raise RuntimeError(f"this response cannot be sent: {error}") from None
         if self._stage is _Stage.STARTED:
             self._stage = _Stage.SENDING
+            self._server.counters.count_request(self._status)
             self._log_access(self._status)
         if data:
             connection.write(data)
@@ -303,7 +310,7 @@ class HttpExchange:
     def _log_access(self, status: int) -> None:
         request = self._request
         self._server.log_access(
-            self._connection.peer,
+            self._peer,
             request.method.decode("ascii"),
             request.target.decode("latin-1"),
             request.http_version.decode("ascii"),
@@ -313,6 +320,7 @@ class HttpExchange:
     # -- The application has ended
 
     def _returned(self, error: BaseException | None) -> None:
+        self._server.counters.requests_in_progress -= 1
         target = ascii(self._request.target.decode("latin-1"))[1:-1]
         is_gone = self._stage is _Stage.LOST or self._connection.is_lost
         if self._server.has_given_up:

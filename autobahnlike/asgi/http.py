@@ -96,13 +96,15 @@ class HttpConnection:
         # What to do when everything is written.
         self._next_step: Callable[[], None] | None = None
         self._is_ending = False
+        # Whether the client has ever sent a request before it had the response to the one before.
+        self._is_pipelining = False
         self._lingered = 0
         self._unwritten = 0
         # Of the head, of the wait for the next request, of the body, or of the end.
         self._timer: Timer | None = None
         server.add(self)
         if server.is_stopping:
-            self._end()
+            self._end_idle()
         else:
             self.set_timer(server.options.head_timeout, self._late)
 
@@ -172,7 +174,7 @@ class HttpConnection:
     def stop(self) -> None:
         """The server stops: what is not under way is not begun."""
         if self._exchange is None and self._next_step is None:
-            self._end()
+            self._end_idle()
 
     def abort(self) -> None:
         """Drop the connection now."""
@@ -258,6 +260,7 @@ class HttpConnection:
             return
         if is_reusable:
             self._head[:0] = rest
+            self._is_pipelining = self._is_pipelining or bool(self._head)
             # Not before the client has this response: those that never read would have us collect one after the other.
             self._when_written(self._await_next)
         else:
@@ -267,7 +270,7 @@ class HttpConnection:
         if self.server.is_stopping or (self._peer_ended and not self._head):
             self._end()
             return
-        self.set_timer(self.server.options.keep_alive_timeout, self._end)
+        self.set_timer(self.server.options.keep_alive_timeout, self._end_idle)
         self.resume_reading()
         if self._head:
             # In a turn of its own: a thousand requests in one read are no thousand calls within each other.
@@ -283,6 +286,7 @@ class HttpConnection:
 
     def refuse(self, status: int, reason: str) -> None:
         """Answer what is no request that the application could answer, and end the connection."""
+        self.server.counters.count_request(status)
         self.write(refuse_response(status, reason, (), None, self.server.options.server_header or ""))
         self._end()
 
@@ -291,7 +295,7 @@ class HttpConnection:
         if self._head:
             self.refuse(408, "the head of the request took too long")
         else:
-            self._end()
+            self._end_idle()
 
     # -- Writing
 
@@ -346,6 +350,20 @@ class HttpConnection:
         self.clear_timer()
         self.resume_reading()
         self._when_written(self._finish)
+
+    def _end_idle(self) -> None:
+        """End the connection between two requests, or before the first one.
+
+        There is no response that the client could lose, for it sends nothing before it has read the last one: so it is
+        not listened to any more. It would not even notice before it sends its next request, which may be in an hour.
+        """
+        if self._head or self._is_pipelining or self.is_lost or self._is_ending:
+            self._end()
+            return
+        self._is_ending = True
+        self.link.close()
+        # TLS waits for the client to say goodbye.
+        self.set_timer(_LINGER_TIME, self._lingered_enough)
 
     def _finish(self) -> None:
         if self._peer_ended:

@@ -47,20 +47,23 @@ class StartableService:
 
     Args:
         service: the service.
+
+    Attributes:
+        service: the same.
     """
 
     def __init__(self, service: Any) -> None:
-        self._service = service
+        self.service = service
 
     def start(self) -> Deferred[Any]:
         """Start; done when it listens."""
-        self._service.startService()
-        started: Deferred[Any] = self._service.started
+        self.service.startService()
+        started: Deferred[Any] = self.service.started
         return started
 
     def stop(self) -> Deferred[Any]:
         """Stop; done when everything has ended."""
-        stopped: Deferred[Any] = self._service.stopService()
+        stopped: Deferred[Any] = self.service.stopService()
         return stopped
 
 

@@ -45,12 +45,24 @@ class ApplicationServer:
         factory: whether it has to be called to get the application.
         certificate: for https and wss, or None.
         options: what else can be set.
+        on_loaded: called with the application before it is served.
+
+    Attributes:
+        loaded: the application; None before it is served.
     """
 
     def __init__(
-        self, app: object, *, factory: bool = False, certificate: Certificate | None = None, options: ServerOptions
+        self,
+        app: object,
+        *,
+        factory: bool = False,
+        certificate: Certificate | None = None,
+        options: ServerOptions,
+        on_loaded: Callable[[Any], object] = lambda app: None,
     ) -> None:
+        self.loaded: Any = None
         self._app = app
+        self._on_loaded = on_loaded
         self._factory = factory
         self._certificate = certificate
         self._options = options
@@ -65,7 +77,7 @@ class ApplicationServer:
         from autobahnlike.asgi.asyncio import serve
 
         context = None if self._certificate is None else self._certificate.for_asyncio()
-        return serve(load(self._app, self._factory), sockets=sockets, ssl=context, options=self._options)
+        return serve(self._load(), sockets=sockets, ssl=context, options=self._options)
 
     def on_twisted(self, reactor: Any, places: Places) -> Startable:
         """See ``Server``."""
@@ -75,8 +87,13 @@ class ApplicationServer:
         if self._certificate is not None:
             places.tls = self._certificate.for_twisted()
         # The reactor is installed by now: an application may import it.
-        app = load(self._app, self._factory)
+        app = self._load()
         return StartableService(ASGIService(app, places, reactor=reactor, options=self._options))
+
+    def _load(self) -> Any:
+        app = self.loaded = load(self._app, self._factory)
+        self._on_loaded(app)
+        return app
 
 
 def run(
@@ -92,8 +109,9 @@ def run(
 ) -> None:
     """Serve an application until SIGINT or SIGTERM.
 
-    The first of these signals ends the server gracefully: WebSockets are closed with 1001, requests are finished, the
-    application is told to shut down. A second one ends the process at once. To be called in the main thread.
+    The first of these signals ends the server gracefully: WebSockets are closed, at once or as ``drain_timeout`` says,
+    requests are finished, the application is told to shut down. A second one ends the process at once. To be called in
+    the main thread.
 
     Args:
         app: an application of ASGI 3, or "module:attribute".

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping, Sequence
+from typing import Any, TypeAlias, overload
 from urllib.parse import unquote_to_bytes
+
+from autobahnlike.asgi.forwarded import believe_proxies
 
 __all__ = (
     "ASGI",
+    "HEADER_NAMES",
     "Application",
     "Event",
+    "HeaderNames",
     "Receive",
     "Scope",
     "Send",
@@ -29,6 +34,54 @@ HeaderList: TypeAlias = list[tuple[bytes, bytes]]
 
 ASGI = {"version": "3.0", "spec_version": "2.5"}
 """The versions of ASGI and of the message format."""
+
+
+HEADER_NAMES = "autobahnlike.header_names"
+"""An extension: the names of the header fields as they were sent, in the order of ``headers``."""
+
+_NAME = re.compile(rb"\r\n([^:\r\n]+):")
+
+
+class HeaderNames(Sequence[bytes]):
+    """The names of header fields as they were sent; ASGI has them in lower case.
+
+    Many an application keeps the scope of a WebSocket for as long as that lives, and hardly one asks for these: so they
+    are kept in one piece.
+
+    Args:
+        names: the names.
+    """
+
+    __slots__ = ("_joined",)
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        self._joined = b"\n".join(names)
+
+    @classmethod
+    def of(cls, head: bytes) -> HeaderNames:
+        """Take them from the head of a request, which is valid."""
+        return cls(_NAME.findall(head))
+
+    def _split(self) -> list[bytes]:
+        return self._joined.split(b"\n") if self._joined else []
+
+    def __len__(self) -> int:
+        return len(self._split())
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        return self._split()[index]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._split())
+
+    def __repr__(self) -> str:
+        return f"HeaderNames({self._split()!r})"
 
 
 def parse_head(head: bytes) -> tuple[bytes, HeaderList]:
@@ -68,6 +121,7 @@ def websocket_scope(
     is_secure: bool,
     state: dict[str, Any],
     extensions: dict[str, Any],
+    proxies: int = 0,
 ) -> dict[str, Any]:
     """Make the scope of a WebSocket.
 
@@ -80,11 +134,12 @@ def websocket_scope(
         is_secure: whether the connection is TLS.
         state: of the lifespan.
         extensions: those of the server.
+        proxies: how many proxies in front are believed; see ``forwarded``.
     """
     target, headers = parse_head(head)
     scope = _scope("websocket", "wss" if is_secure else "ws", "1.1", target, headers, root_path)
     scope["subprotocols"] = list(subprotocols)
-    return _finish(scope, peer, own, state, extensions)
+    return _finish(scope, peer, own, state, extensions, proxies)
 
 
 def http_scope(
@@ -98,11 +153,13 @@ def http_scope(
     *,
     is_secure: bool,
     state: dict[str, Any],
+    extensions: dict[str, Any] | None = None,
+    proxies: int = 0,
 ) -> dict[str, Any]:
     """Make the scope of a request; see ``websocket_scope``."""
     scope = _scope("http", "https" if is_secure else "http", http_version, target, headers, root_path)
     scope["method"] = method
-    return _finish(scope, peer, own, state, {})
+    return _finish(scope, peer, own, state, {} if extensions is None else extensions, proxies)
 
 
 def _scope(
@@ -128,12 +185,14 @@ def _scope(
 
 
 def _finish(
-    scope: dict[str, Any], peer: str, own: str, state: dict[str, Any], extensions: dict[str, Any]
+    scope: dict[str, Any], peer: str, own: str, state: dict[str, Any], extensions: dict[str, Any], proxies: int
 ) -> dict[str, Any]:
     scope["client"] = _address(peer)
     scope["server"] = _address(own) or (own.removeprefix("unix:"), None)
     scope["state"] = state.copy()
     scope["extensions"] = extensions
+    if proxies:
+        believe_proxies(scope, proxies)
     return scope
 
 

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from autobahnlike import logs
 from autobahnlike.asgi.condition import Condition
+from autobahnlike.asgi.counters import ServerCounters
 from autobahnlike.asgi.lifespan import Lifespan
 from autobahnlike.asgi.options import ServerOptions
 from autobahnlike.asgi.scope import Application, Receive, Scope, Send
@@ -21,6 +23,11 @@ __all__ = ("AppRunner", "Server", "check_application")
 
 _log = logging.getLogger("autobahnlike.asgi")
 _access = logging.getLogger("autobahnlike.access")
+
+# Why WebSockets are closed when the server stops: for good, as far as it knows (RFC 6455, section 7.4.1), or because it
+# is there again at once (IANA's registry of close codes). Clients that tell codes apart come back after either.
+_GOING_AWAY = 1001
+_SERVICE_RESTART = 1012
 
 # What an application that was cancelled has to end, and the last connections to be gone.
 _PARTING_TIME = 1.0
@@ -67,10 +74,12 @@ class Server:
         apps: the loop whose futures the application awaits, and on which it runs: the same, or asyncio's where Twisted
             runs on that.
         wrap: what makes the call of an application fit to be run by ``apps``.
+        counters: what counts, of a server that was before; new ones if None.
 
     Attributes:
         is_stopping: whether nothing new is to be begun.
         has_given_up: whether what was still going on has been cancelled.
+        counters: what it has done.
 
     Raises:
         InvalidArgument: ``app`` is not an application.
@@ -83,12 +92,15 @@ class Server:
         options: ServerOptions,
         apps: EventLoop | None = None,
         wrap: AppRunner = lambda awaitable: awaitable,
+        counters: ServerCounters | None = None,
     ) -> None:
         check_application(app)
         self.app = app
         self.loop = loop
         self.options = options
         self.apps = apps or loop
+        self.counters = ServerCounters() if counters is None else counters
+        self.counters.server = self
         self.is_stopping = False
         self.has_given_up = False
         self.lifespan = Lifespan(self)
@@ -112,6 +124,7 @@ class Server:
         ended: Callable[[BaseException | None], None],
         *,
         is_connection: bool = True,
+        connection_id: str | None = None,
     ) -> Callable[[], None]:
         """Call the application.
 
@@ -121,6 +134,7 @@ class Server:
             send: takes one.
             ended: called with None when the application has returned, or with the exception that it raised.
             is_connection: whether to wait for it, and in the end to cancel it, when the server stops.
+            connection_id: what the lines that are logged meanwhile are about, if it is a WebSocket.
 
         Returns:
             A function that cancels it, if it has not ended.
@@ -138,6 +152,8 @@ class Server:
         async def call() -> None:
             nonlocal has_begun
             has_begun = True
+            # In the context of this call, which ends with it.
+            logs.connection_id.set(connection_id)
             try:
                 await self.app(scope, receive, send)
             except Exception as error:
@@ -185,7 +201,14 @@ class Server:
     def log_access(self, peer: str, method: str, target: str, version: str, status: int) -> None:
         """Log a request, if that is wanted."""
         if self.options.access_log:
-            _access.info('%s "%s %s HTTP/%s" %d', peer.partition(":")[2], method, ascii(target)[1:-1], version, status)
+            parts = {
+                "client": peer.partition(":")[2],
+                "method": method,
+                "target": ascii(target)[1:-1],
+                "http_version": version,
+                "status": status,
+            }
+            _access.info('%s "%s %s HTTP/%s" %d', *parts.values(), extra=parts)
 
     # -- From the beginning to the end
 
@@ -203,16 +226,26 @@ class Server:
         Whoever listens has to have stopped that before.
         """
         self.is_stopping = True
-        timeout = self.options.shutdown_timeout
+        timeout, drain = self.options.shutdown_timeout, self.options.drain_timeout
         for connection in list(self._http):
             connection.stop()
-        closing = self.websockets.shutdown(timeout) if self.websockets is not None else None
+        closing = None
+        if self.websockets is not None:
+            if drain:
+                await self._drain(drain)
+            closing = self.websockets.shutdown(timeout, _SERVICE_RESTART if drain else _GOING_AWAY)
         if not await self._all_end_within(timeout):
             self._give_up()
             await self._all_end_within(_PARTING_TIME)
         if closing is not None:
             await closing
         await self.lifespan.shutdown(timeout)
+
+    async def _drain(self, seconds: float) -> None:
+        count = self.websockets.getConnectionCount()
+        if count:
+            _log.info("closing %d WebSockets within %g seconds", count, seconds)
+        await self.websockets.drain(seconds, _SERVICE_RESTART)
 
     async def _all_end_within(self, seconds: float) -> bool:
         is_late = False
@@ -247,6 +280,7 @@ class Server:
 
     def add(self, connection: HttpConnection) -> None:
         """Take in a connection that may become a WebSocket, or not."""
+        self.counters.connections += 1
         self._http.add(connection)
 
     def remove(self, connection: HttpConnection) -> None:

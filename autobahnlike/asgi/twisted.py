@@ -30,6 +30,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from autobahnlike.asgi.counters import ServerCounters
 from autobahnlike.asgi.http import HttpConnection
 from autobahnlike.asgi.options import ServerOptions
 from autobahnlike.asgi.scope import Application
@@ -94,6 +95,23 @@ class _HttpProtocol(Protocol):
         protocol.dataReceived(head + rest)
 
 
+class _WebSocketFactory(WebSocketServerFactory):
+    """Makes the WebSockets of one service.
+
+    Attributes:
+        service: the service.
+    """
+
+    service: Service
+
+    def _reactor_stops(self) -> Any:
+        if self.service.running:
+            return super()._reactor_stops()
+        # The service sees to them, each when its turn has come.
+        self._shutdown_trigger = None
+        return None
+
+
 class _HttpFactory(ServerFactory):
     """Makes the connections of one server."""
 
@@ -110,8 +128,8 @@ class ASGIService(Service):
     """A service that serves an application.
 
     When it is started, the application is told to get ready (lifespan) once the reactor runs, then the service listens.
-    When it is stopped, nothing is listened to any more, WebSockets are closed with 1001, requests are given
-    ``shutdown_timeout`` seconds, and the application is told that it is over.
+    When it is stopped, nothing is listened to any more, WebSockets are closed, at once or as ``drain_timeout`` says,
+    requests are given ``shutdown_timeout`` seconds, and the application is told that it is over.
 
     Args:
         app: an application of ASGI 3.
@@ -123,6 +141,7 @@ class ASGIService(Service):
 
     Attributes:
         urls: where it listens, while it does.
+        counters: what it has done.
         started: done with ``urls`` when it listens; it fails with ``LifespanFailed`` if the application does not start,
             or with what the endpoint says.
 
@@ -148,6 +167,7 @@ class ASGIService(Service):
         if reactor is None:
             from twisted.internet import reactor
         self.urls: list[str] = []
+        self.counters = ServerCounters()
         # What became of the start, and who waits for it.
         self._outcome: Any = None
         self._waiters: list[Deferred[list[str]]] = []
@@ -198,7 +218,8 @@ class ASGIService(Service):
     async def _startup(self) -> list[str]:
         server = self._server = self._make_server()
         try:
-            factory = WebSocketServerFactory(reactor=self._reactor)
+            factory = _WebSocketFactory(reactor=self._reactor)
+            factory.service = self
             factory.protocol = _WebSocket
             factory.setProtocolOptions(**self._options.of_websockets())
             server.websockets = factory
@@ -210,19 +231,21 @@ class ASGIService(Service):
             await server.shutdown()
             raise
         self.urls = [self._url(port.getHost()) for port in self._ports]
+        self.counters.has_started = True
         return self.urls
 
     def _make_server(self) -> Server:
         loop = TwistedLoop(self._reactor)
         asyncioreactor = sys.modules.get("twisted.internet.asyncioreactor")
         if asyncioreactor is None or not isinstance(self._reactor, asyncioreactor.AsyncioSelectorReactor):
-            return Server(self._app, loop, self._options)
+            return Server(self._app, loop, self._options, counters=self.counters)
         import asyncio
 
         from autobahnlike.asgi.bridge import bridge
         from autobahnlike.asyncio.loop import AsyncioLoop
 
-        return Server(self._app, loop, self._options, AsyncioLoop(asyncio.get_running_loop()), bridge)
+        apps = AsyncioLoop(asyncio.get_running_loop())
+        return Server(self._app, loop, self._options, apps, bridge, counters=self.counters)
 
     async def _listen(self, factory: Any) -> list[Any]:
         if self._sockets is None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from enum import Enum
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 from autobahnlike.asgi.condition import Condition, next_turn
+from autobahnlike.asgi.counters import ServerCounters, closing_of, status_of_invalid
 from autobahnlike.asgi.errors import ClientDisconnected
-from autobahnlike.asgi.scope import Event, websocket_scope
+from autobahnlike.asgi.forwarded import peer_of
+from autobahnlike.asgi.scope import HEADER_NAMES, Event, HeaderNames, websocket_scope
 from autobahnlike.exception import Disconnected, InvalidArgument
 from autobahnlike.websocket.link import EventLoop, Link
 from autobahnlike.websocket.prepared import PreparedMessage
@@ -26,6 +29,7 @@ from autobahnlike.wire.handshake import OWN_HEADERS
 from autobahnlike.wire.headers import decode_value, flatten_headers
 from autobahnlike.wire.http11 import reason_phrase
 from autobahnlike.wire.options import Options
+from autobahnlike.wire.state import State
 
 if TYPE_CHECKING:
     from autobahnlike.asgi.server import Server
@@ -70,14 +74,37 @@ class ASGIWebSocketSession(ServerSession):
     """A session whose hooks wait for the application to receive, for as long as that takes."""
 
     protocol: ASGIWebSocket
+    counters: ServerCounters
+
+    # Whether the core had a reason to fail the connection before it was lost; None until then.
+    has_failed: bool | None = None
+
+    def refuse(self, status: int, reason: str, headers: Any = (), body: bytes | None = None) -> None:
+        """Answer the request with an HTTP response; see ``ServerSession``."""
+        if self.connection.state is State.CONNECTING:
+            self.protocol.refused(status)
+        super().refuse(status, reason, headers, body)
 
     def connection_lost(self, why: str | None = None) -> None:
         """The transport is gone: what was received before is the application's, whenever it receives."""
+        if self.has_failed is None:
+            self.has_failed = self.connection.failure is not None
+        self.counters.congested.discard(self)
         super().connection_lost(why)
         # Nothing more can come, so what there is need not wait here. It is bounded by what is read ahead.
         protocol: ASGIWebSocket | None = self.protocol
         if protocol is not None and protocol._conversation is not None:
             protocol._conversation.release()
+
+    def writing_paused(self) -> None:
+        """The transport has enough to write for now."""
+        self.counters.congested.add(self)
+        super().writing_paused()
+
+    def writing_resumed(self) -> None:
+        """The transport can take more."""
+        self.counters.congested.discard(self)
+        super().writing_resumed()
 
     def _warn_of_endless_hook(self) -> None:
         """An application may take its time: nothing is lost, and nothing piles up."""
@@ -95,9 +122,14 @@ class ASGIWebSocket(WebSocketServerProtocol):
     head: bytes = b""
 
     _conversation: WebSocketConversation | None = None
+    _is_refused = False
+    _closes = False
 
     def _make_session(self, link: Link, loop: EventLoop, options: Options) -> ServerSession:
-        return ASGIWebSocketSession(self, link, loop, options)
+        assert self.asgi_server is not None
+        session = ASGIWebSocketSession(self, link, loop, options)
+        session.counters = self.asgi_server.counters
+        return session
 
     def onConnect(self, request: ConnectionRequest) -> Any:
         """A client asks for a connection: call the application, and wait for what it says."""
@@ -118,8 +150,43 @@ class ASGIWebSocket(WebSocketServerProtocol):
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         """Whatever the application waits for, it is the end."""
         conversation, self._conversation = self._conversation, None
+        self._count_end(conversation)
         if conversation is not None:
             conversation.closed(wasClean, code, reason)
+
+    def sendClose(self, code: int | None = None, reason: str | None = None) -> None:
+        """Start the closing handshake; see ``WebSocketServerProtocol``."""
+        was_open = self.state == self.STATE_OPEN
+        super().sendClose(code, reason)
+        self._closes = self._closes or was_open
+
+    def refused(self, status: int) -> None:
+        """The request is answered with an HTTP response."""
+        assert self.asgi_server is not None
+        self._is_refused = True
+        if self._conversation is not None:
+            reason = self._conversation.refusal
+        else:
+            reason = "unavailable" if status == 503 else "invalid"
+        self.asgi_server.counters.count_refused(reason, status)
+
+    def _count_end(self, conversation: WebSocketConversation | None) -> None:
+        server, session = self.asgi_server, self._session
+        assert server is not None
+        assert isinstance(session, ASGIWebSocketSession)
+        connection = session.connection
+        if conversation is not None and conversation.was_opened:
+            closes = self._closes or (session.has_failed and connection.sent_close_code is not None)
+            server.counters.count_closed(*closing_of(connection, closes=bool(closes), was_clean=bool(self.wasClean)))
+        elif self._is_refused:
+            pass
+        elif conversation is None and connection.handshake_octets_sent:
+            server.counters.count_refused("invalid", status_of_invalid(self.head, session.options))
+        elif session.has_failed:
+            # It was dropped, by the deadline or by the end of the server.
+            server.counters.count_refused("unavailable" if server.is_stopping else "timeout", 0)
+        else:
+            server.counters.count_refused("lost", 0)
 
 
 class _Stage(Enum):
@@ -144,12 +211,20 @@ class WebSocketConversation:
         server: whose application it is.
         protocol: the WebSocket.
         subprotocols: those that the client offers.
+
+    Attributes:
+        was_opened: whether there was a WebSocket.
+        refusal: why there is none, in the words of ``ServerCounters``.
     """
 
     def __init__(self, server: Server, protocol: ASGIWebSocket, subprotocols: list[str]) -> None:
+        self.was_opened = False
+        self.refusal = "failed"
         self._server = server
+        self._counters = server.counters
         self._loop = server.loop
         self._protocol = protocol
+        self._peer = protocol.peer
         self._session: Any = protocol._session
         self._subprotocols = subprotocols
         self._stage = _Stage.OPENING
@@ -185,13 +260,19 @@ class WebSocketConversation:
             server.options.root_path,
             is_secure=bool(protocol.transport_details.is_secure),
             state=server.lifespan.state,
-            extensions={"websocket.http.response": {}, "autobahnlike.broadcast": server.preparer},
+            extensions={
+                "websocket.http.response": {},
+                "autobahnlike.broadcast": server.preparer,
+                HEADER_NAMES: HeaderNames.of(protocol.head),
+            },
+            proxies=server.options.proxies,
         )
+        self._peer = peer_of(scope, protocol.peer)
         protocol.head = b""
         # On Twisted the application may have answered when the call returns.
         answer = self._answer = self._loop.txaio.create_future()
         self._target = decode_value(scope["raw_path"])
-        server.run(scope, self.receive, self.send, self._returned)
+        server.run(scope, self.receive, self.send, self._returned, connection_id=token_urlsafe(9))
         return answer
 
     # -- What the WebSocket tells
@@ -199,6 +280,8 @@ class WebSocketConversation:
     def opened(self) -> None:
         """The client knows that the application has accepted."""
         self._stage = _Stage.OPEN
+        self.was_opened = True
+        self._counters.count_opened()
         if self._has_returned:
             self._end(_NORMAL)
         self._came.notify_all()
@@ -209,6 +292,9 @@ class WebSocketConversation:
         Returns:
             None, or a future that is done when there is room for more.
         """
+        counters = self._counters
+        counters.messages_in += 1
+        counters.bytes_in += len(payload)
         if self._has_returned or (self._stage is _OVER and self._is_full()):
             # There is nobody to receive it, or who closed does not: the closing handshake must not wait for that.
             return None
@@ -288,6 +374,7 @@ class WebSocketConversation:
                 await self._accept(event)
                 return
             if kind == "websocket.close":
+                self.refusal = "denied"
                 self._deny(403, [], None)
                 return
             if kind == "websocket.http.response.start":
@@ -328,7 +415,11 @@ class WebSocketConversation:
                 protocol.sendMessage(bytes(data), True)
         except Disconnected:
             raise ClientDisconnected("the client has disconnected") from None
-        self._sent_in_turn += _MESSAGE_COST + len(data)
+        size = len(data)
+        self._sent_in_turn += _MESSAGE_COST + size
+        counters = self._counters
+        counters.messages_out += 1
+        counters.bytes_out += size
 
     def _must_wait(self) -> bool:
         return self._sent_in_turn > _TURN_SIZE or not self._session.is_writable
@@ -413,6 +504,7 @@ class WebSocketConversation:
             raise RuntimeError(f"the body of a response that denies a WebSocket has {bound} bytes at most")
         if not event.get("more_body", False):
             status, headers = self._denial
+            self.refusal = "denied"
             self._deny(status, headers, bytes(self._denial_body))
 
     # -- The answer to the request
@@ -437,7 +529,7 @@ class WebSocketConversation:
             txaio.resolve(future, answer)
 
     def _log_access(self, status: int) -> None:
-        self._server.log_access(self._protocol.peer, "GET", self._target, "1.1", status)
+        self._server.log_access(self._peer, "GET", self._target, "1.1", status)
 
     # -- The application has ended
 

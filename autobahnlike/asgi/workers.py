@@ -46,7 +46,7 @@ class Workers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._children = children
-        self._places = [_Place() for _ in range(count)]
+        self._places = [_Place(number) for number in range(count)]
         self._sleep = sleep
         self._clock = clock
         self._replacing: asyncio.Task[None] | None = None
@@ -84,9 +84,9 @@ class Workers:
         if self._replacing is None or self._replacing.done():
             self._replacing = asyncio.ensure_future(self._replace_all())
 
-    async def _fill(self, place: _Place) -> int | None:
+    async def _fill(self, place: _Place, *, is_successor: bool = False) -> int | None:
         """Start a process; return its status if it ended before it was ready."""
-        child = place.child = await self._children.start()
+        child = place.child = await self._children.start(place.number, is_successor=is_successor)
         if not await child.is_ready():
             return await child.wait()
         place.ready_at = self._clock()
@@ -128,7 +128,7 @@ class Workers:
             async with place.lock:
                 old = place.child
                 try:
-                    status = await self._fill(place)
+                    status = await self._fill(place, is_successor=True)
                 except OSError as error:
                     _log.error("a worker cannot be started: %s; the others stay", explain(error))
                     return
@@ -140,13 +140,18 @@ class Workers:
                     )
                     place.child = old
                     return
+            old.succeeded()
             await old.stop(self._children.stop_timeout)
 
 
 class _Place:
     """Where there is to be a process.
 
+    Args:
+        number: which one.
+
     Attributes:
+        number: the same.
         child: the one that was started last.
         ready_at: when the last one that got ready did.
         lock: held by whoever exchanges it.
@@ -155,5 +160,6 @@ class _Place:
     child: Child
     ready_at = 0.0
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.lock = asyncio.Lock()

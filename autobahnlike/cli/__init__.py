@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from autobahnlike import __version__
-from autobahnlike.cli import chalice, demo_command
+from autobahnlike.cli import aws_proxy, chalice, demo_command
 from autobahnlike.cli.failure import CommandFailed
 from autobahnlike.cli.serve import add_arguments, add_loop, serve, serve_echo
 from autobahnlike.speed import implementation
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             serve_echo(asked.listen, asked.loop)
         elif asked.command == "chalice":
             chalice.serve_chalice(asked, given)
+        elif asked.command == "aws-proxy":
+            aws_proxy.serve_aws_proxy(asked)
         elif asked.command == "demo":
             demo_command.demo(asked)
         else:
@@ -92,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve an application of AWS Chalice as it is, WebSockets and REST, without AWS.",
     )
     chalice.add_arguments(hosting)
+
+    proxying = commands.add_parser(
+        "aws-proxy",
+        help="bring what programmes send to API Gateway to a gateway of yours",
+        description="A proxy for programmes that send to connections with an SDK of AWS: what they send to API Gateway"
+        " comes to a gateway of yours, without a change to them.",
+    )
+    aws_proxy.add_arguments(proxying)
 
     demo = commands.add_parser(
         "demo",

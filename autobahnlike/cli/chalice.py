@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,18 @@ from autobahnlike.asgi.failure import CannotLoad
 from autobahnlike.asgi.options import ServerOptions
 from autobahnlike.asgi.runner import ApplicationServer, is_installed
 from autobahnlike.asgi.tls import Certificate
+from autobahnlike.cli import admin, backplane, logs
 from autobahnlike.cli.failure import USAGE, CommandFailed
-from autobahnlike.cli.logs import LEVELS, log_to_stderr
-from autobahnlike.cli.serve import DEFAULT, add_loop, failures_told, require_loop, run
+from autobahnlike.cli.serve import (
+    DEFAULT,
+    add_drain,
+    add_loop,
+    add_workers,
+    failures_told,
+    refuse_reload_of_workers,
+    require_loop,
+    run,
+)
 
 if TYPE_CHECKING:
     from autobahnlike.asgi.run_twisted import Places, Startable
@@ -34,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stage", default="api", help="the first part of the path of the WebSockets (default: %(default)s)"
     )
     parser.add_argument(
+        "--domain-name",
+        metavar="NAME",
+        help="what events call this server, and so where code that makes its endpoint of them sends (default: where it"
+        " listens)",
+    )
+    parser.add_argument(
         "--chalice-stage",
         metavar="NAME",
         default="dev",
@@ -47,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f" (default: {DEFAULT})",
     )
     add_loop(parser)
-    parser.add_argument(
-        "--reload", action="store_true", help="start again when a Python file of the application changes"
-    )
+    add_workers(parser)
+    backplane.add_arguments(parser)
+    admin.add_arguments(parser)
     parser.add_argument(
         "--aws", action="store_true", help="the limits of API Gateway: of messages, of idle and of old connections"
     )
@@ -67,18 +82,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         type=int,
         default=0,
-        help="how many proxies in front are trusted to say who the client is (default: %(default)s)",
+        help="how many proxies in front are trusted to say who the client is, and whether it uses TLS"
+        " (default: %(default)s)",
     )
     parser.add_argument("--tls-cert", metavar="FILE", help="serve https and wss with this certificate, with its chain")
     parser.add_argument("--tls-key", metavar="FILE", help="the key of the certificate, if it is in a file of its own")
-    parser.add_argument(
-        "--log-level", choices=LEVELS, default="info", help="what is worth a line (default: %(default)s)"
-    )
-    parser.add_argument("--access-log", action="store_true", help="have a line for every request")
+    add_drain(parser)
+    logs.add_arguments(parser)
     # What a parent gives to the processes that it starts; see autobahnlike.asgi.children.
     parser.add_argument("--inherit", help=argparse.SUPPRESS)
-    # One process holds all connections.
-    parser.set_defaults(workers=None)
 
 
 def serve_chalice(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
@@ -93,6 +105,11 @@ def serve_chalice(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
         SystemExit: a process that was started gave up.
     """
     require_loop(asked.loop)
+    refuse_reload_of_workers(asked)
+    if (asked.workers or 1) > 1 and asked.backplane is None:
+        raise CommandFailed(
+            "with --workers connections are in several processes, which find each other with --backplane only", USAGE
+        )
     missing = [package for package in _NEEDED if not is_installed(package)]
     if missing:
         raise CommandFailed(
@@ -108,19 +125,32 @@ def serve_chalice(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
         raise CommandFailed(str(error), USAGE) from None
     core_options = {
         "stage": asked.stage,
+        "domain_name": asked.domain_name,
         "limits": limits,
         "aws_strict": asked.aws_strict,
         "keys": None if asked.keys is None else _read_keys(Path(asked.keys)),
         "proxies": asked.proxies,
     }
     with failures_told():
-        options = ServerOptions(access_log=asked.access_log, websocket=limits.server_options())
+        options = ServerOptions(
+            proxies=asked.proxies,
+            access_log=asked.access_log,
+            drain_timeout=asked.drain,
+            websocket=limits.server_options(),
+        )
         certificate = Certificate.of(asked.tls_cert, asked.tls_key)
-        log_to_stderr(asked.loop, asked.log_level)
+        join = backplane.joining(asked.backplane, asked.backplane_prefix)
+        logs.log_to_stderr(asked.loop, asked.log_level, asked.log_format)
         # What handlers print is to be seen when they print it, also in a file.
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(line_buffering=True)
-        server = _ChaliceServer(path, asked.chalice_stage, core_options, certificate, options)
+
+        def loaded(host: Any) -> None:
+            join(host)
+            if asked.log_format == "json":
+                logs.log_as_json(host.app.log, host.app.FORMAT_STRING)
+
+        server = _ChaliceServer(path, asked.chalice_stage, core_options, certificate, options, loaded)
         run(server, asked, options, arguments, lambda: [path.parent], server.announce)
 
 
@@ -133,6 +163,7 @@ class _ChaliceServer(ApplicationServer):
         core_options: those of the gateway.
         certificate: for https and wss, or None.
         options: those of the server.
+        on_loaded: called with the application before it is served.
     """
 
     def __init__(
@@ -142,8 +173,9 @@ class _ChaliceServer(ApplicationServer):
         core_options: Mapping[str, Any],
         certificate: Certificate | None,
         options: ServerOptions,
+        on_loaded: Callable[[Any], object],
     ) -> None:
-        super().__init__(None, certificate=certificate, options=options)
+        super().__init__(None, certificate=certificate, options=options, on_loaded=on_loaded)
         self._path = path
         self._chalice_stage = chalice_stage
         self._core_options = core_options
@@ -151,15 +183,15 @@ class _ChaliceServer(ApplicationServer):
 
     def on_asyncio(self, sockets: Sequence[socket.socket]) -> AbstractAsyncContextManager[object]:
         """See ``Server``."""
-        self._load()
+        self._make_host()
         return super().on_asyncio(sockets)
 
     def on_twisted(self, reactor: Any, places: Places) -> Startable:
         """See ``Server``."""
-        self._load()
+        self._make_host()
         return super().on_twisted(reactor, places)
 
-    def _load(self) -> None:
+    def _make_host(self) -> None:
         from autobahnlike.gateway.chalice import ChaliceHost
         from autobahnlike.gateway.chalice_loading import CannotLoadChalice, load_chalice, load_config
 

@@ -16,14 +16,26 @@ from autobahnlike.asgi.loading import parse_target
 from autobahnlike.asgi.options import ServerOptions
 from autobahnlike.asgi.runner import LOOPS, ApplicationServer, is_installed, print_urls, run_server
 from autobahnlike.asgi.tls import Certificate
+from autobahnlike.cli import admin, backplane, logs
 from autobahnlike.cli.failure import NOT_STARTED, RUNTIME, USAGE, CommandFailed
-from autobahnlike.cli.logs import LEVELS, log_to_stderr
 from autobahnlike.exception import InvalidArgument
 
 if TYPE_CHECKING:
     from autobahnlike.asgi.children import Children
 
-__all__ = ("add_arguments", "add_loop", "failures_told", "require_loop", "run", "serve", "serve_echo")
+__all__ = (
+    "add_arguments",
+    "add_drain",
+    "add_loop",
+    "add_workers",
+    "failures_told",
+    "refuse_reload_of_workers",
+    "require_loop",
+    "run",
+    "serve",
+    "serve_echo",
+    "stop_timeout",
+)
 
 DEFAULT = "127.0.0.1:8000"
 
@@ -42,12 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f" (default: {DEFAULT})",
     )
     add_loop(parser)
-    parser.add_argument("--workers", metavar="N", type=_count, help="serve in N processes; one that dies is replaced")
-    parser.add_argument(
-        "--reload", action="store_true", help="start again when a Python file of the application changes"
-    )
+    add_workers(parser)
+    backplane.add_arguments(parser)
+    admin.add_arguments(parser)
     parser.add_argument("--tls-cert", metavar="FILE", help="serve https and wss with this certificate, with its chain")
     parser.add_argument("--tls-key", metavar="FILE", help="the key of the certificate, if it is in a file of its own")
+    parser.add_argument(
+        "--proxies",
+        metavar="N",
+        type=int,
+        default=0,
+        help="how many proxies in front are trusted to say who the client is, and whether it uses TLS"
+        " (default: %(default)s)",
+    )
     parser.add_argument("--root-path", metavar="PATH", default="", help="where a proxy in front mounts the application")
     parser.add_argument(
         "--lifespan",
@@ -55,10 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="whether the application is told of start and stop; auto: if it supports it (default: %(default)s)",
     )
-    parser.add_argument(
-        "--log-level", choices=LEVELS, default="info", help="what is worth a line (default: %(default)s)"
-    )
-    parser.add_argument("--access-log", action="store_true", help="have a line for every request")
+    add_drain(parser)
+    logs.add_arguments(parser)
     # What a parent gives to the processes that it starts; see autobahnlike.asgi.children.
     parser.add_argument("--inherit", help=argparse.SUPPRESS)
 
@@ -74,11 +91,47 @@ def add_loop(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add ``--workers`` and ``--reload``."""
+    parser.add_argument("--workers", metavar="N", type=_count, help="serve in N processes; one that dies is replaced")
+    parser.add_argument(
+        "--reload", action="store_true", help="start again when a Python file of the application changes"
+    )
+
+
+def add_drain(parser: argparse.ArgumentParser) -> None:
+    """Add ``--drain``."""
+    parser.add_argument(
+        "--drain",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="when told to stop, close the WebSockets one after another over this time (default: all at once)",
+    )
+
+
+def refuse_reload_of_workers(asked: argparse.Namespace) -> None:
+    """Refuse ``--workers`` and ``--reload`` at once.
+
+    Raises:
+        CommandFailed: both were asked for.
+    """
+    if asked.reload and asked.workers is not None:
+        raise CommandFailed("--reload is for one process, --workers for several: give one of them", USAGE)
+
+
 def _count(text: str) -> int:
     with suppress(ValueError):
         if (count := int(text)) >= 1:
             return count
     raise argparse.ArgumentTypeError(f"a number of at least 1, not {text!r}")
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"a number of seconds, 0 or more, not {text!r}")
 
 
 def require_loop(loop: str) -> None:
@@ -105,7 +158,7 @@ def serve_echo(listen: str, loop: str) -> None:
     from autobahnlike.cli.demo import Echo
 
     require_loop(loop)
-    log_to_stderr(loop)
+    logs.log_to_stderr(loop)
     try:
         run_server(Echo(), [listen], loop, lambda urls: print_urls(urls, loop))
     except CannotServe as error:
@@ -126,17 +179,25 @@ def serve(asked: argparse.Namespace, arguments: Sequence[str]) -> None:
     require_loop(asked.loop)
     if not is_installed("h11"):
         raise CommandFailed("serving applications needs h11: pip install 'autobahnlike[asgi]'", USAGE)
-    if asked.reload and asked.workers is not None:
-        raise CommandFailed("--reload is for one process, --workers for several: give one of them", USAGE)
+    refuse_reload_of_workers(asked)
     # As with python -m.
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     with failures_told():
-        options = ServerOptions(root_path=asked.root_path, lifespan=asked.lifespan, access_log=asked.access_log)
+        options = ServerOptions(
+            proxies=asked.proxies,
+            root_path=asked.root_path,
+            lifespan=asked.lifespan,
+            access_log=asked.access_log,
+            drain_timeout=asked.drain,
+        )
         certificate = Certificate.of(asked.tls_cert, asked.tls_key)
         module, _ = parse_target(asked.app)
-        log_to_stderr(asked.loop, asked.log_level)
-        server = ApplicationServer(asked.app, factory=asked.factory, certificate=certificate, options=options)
+        join = backplane.joining(asked.backplane, asked.backplane_prefix)
+        logs.log_to_stderr(asked.loop, asked.log_level, asked.log_format)
+        server = ApplicationServer(
+            asked.app, factory=asked.factory, certificate=certificate, options=options, on_loaded=join
+        )
         run(server, asked, options, arguments, lambda: _folders_of(module))
 
 
@@ -179,7 +240,8 @@ def run(
 
     Args:
         server: what to run.
-        asked: what the command line asks for: ``listen``, ``loop``, ``reload``, ``workers`` and ``inherit``.
+        asked: what the command line asks for: ``listen``, ``loop``, ``reload``, ``workers``, ``admin`` and
+            ``inherit``.
         options: those of the server.
         arguments: the command line, for the processes that are started.
         folders: returns where the files are that ``--reload`` looks at.
@@ -195,12 +257,16 @@ def run(
     elif asked.reload or asked.workers is not None:
         _serve_with_children(server, asked, options, folders, arguments)
     else:
-        run_server(server, asked.listen or [DEFAULT], asked.loop, ready)
+        with admin.admin_sockets(asked.admin) as places:
+            admin.print_places(places, of_workers=False)
+            watched = admin.AdminServer(server, places[0]) if places else server
+            run_server(watched, asked.listen or [DEFAULT], asked.loop, ready)
 
 
-def _stop_timeout(options: ServerOptions) -> float:
-    # Connections have that time, the application has it again to shut down, and this is for the rest.
-    return 2 * options.shutdown_timeout + 5.0
+def stop_timeout(options: ServerOptions) -> float:
+    """Return how long a process with these options may take to stop, in seconds, until its parent ends it."""
+    # Connections have that time after the drain, the application has it again to shut down, and this is for the rest.
+    return options.drain_timeout + 2 * options.shutdown_timeout + 5.0
 
 
 def _serve_as_child(
@@ -211,14 +277,19 @@ def _serve_as_child(
 ) -> None:
     from autobahnlike.asgi.children import Inheritance
 
-    inheritance = Inheritance(asked.inherit, _stop_timeout(options))
+    inheritance = Inheritance(asked.inherit, stop_timeout(options))
 
     def ready(urls: Sequence[str]) -> None:
         # Before the parent has its say, so that the lines of the two always have the same order.
         on_ready(urls)
         inheritance.ready()
 
-    run_server(server, inheritance.sockets, asked.loop, ready, supervised=True)
+    if not inheritance.own_sockets:
+        run_server(server, inheritance.sockets, asked.loop, ready, supervised=True)
+        return
+    watched = admin.AdminServer(server, inheritance.own_sockets, is_successor=inheritance.is_successor)
+    inheritance.on_succeeded = watched.leave
+    run_server(watched, inheritance.sockets, asked.loop, ready, supervised=True)
 
 
 def _serve_with_children(
@@ -233,8 +304,12 @@ def _serve_with_children(
     from autobahnlike.asgi.listening import listening
 
     require_inheritance()
-    with listening(asked.listen or [DEFAULT], "; endpoint strings are not for --workers and --reload") as sockets:
-        children = Children(command_of(arguments), sockets, _stop_timeout(options))
+    with (
+        listening(asked.listen or [DEFAULT], "; endpoint strings are not for --workers and --reload") as sockets,
+        admin.admin_sockets(asked.admin, asked.workers or 1) as places,
+    ):
+        admin.print_places(places, of_workers=asked.workers is not None)
+        children = Children(command_of(arguments), sockets, stop_timeout(options), places)
         urls = [url_of(sock, server.scheme) for sock in sockets]
         how = f"{asked.loop}, {asked.workers} workers" if asked.workers else f"{asked.loop}, reload"
         look_after = _guardian(children, asked.workers, folders, lambda: print_urls(urls, how))

@@ -20,7 +20,9 @@ from autobahnlike.asgi.options import ServerOptions
 from autobahnlike.asgi.run_twisted import open_places
 from autobahnlike.asgi.runner import is_installed
 from autobahnlike.asgi.tls import Certificate
+from autobahnlike.cli.backplane import VARIABLE, joining
 from autobahnlike.exception import InvalidArgument
+from autobahnlike.logs import ConnectionIdFilter
 
 __all__ = ("Options", "makeService")
 
@@ -39,8 +41,12 @@ class Options(usage.Options):
         ["app", None, None, "The application: MODULE:APP, a module, and a name in it."],
         ["tls-cert", None, None, "Serve https and wss with the certificate in this file, with its chain."],
         ["tls-key", None, None, "The key of the certificate, if it is in a file of its own."],
+        ["proxies", None, 0, "How many proxies in front are trusted to say who the client is.", int],
         ["root-path", None, "", "Where a proxy in front mounts the application."],
         ["lifespan", None, "auto", "Whether the application is told of start and stop: auto, on or off."],
+        ["drain", None, 0.0, "Over how many seconds WebSockets are closed one after another in the end.", float],
+        ["backplane", None, None, "The Redis or Valkey that joins processes, such as redis://127.0.0.1:6379."],
+        ["backplane-prefix", None, None, "What the names of all keys and channels there begin with."],
     ]
 
     def __init__(self) -> None:
@@ -66,11 +72,17 @@ class Options(usage.Options):
             sys.path.insert(0, here)
         try:
             self["options"] = ServerOptions(
-                root_path=self["root-path"], lifespan=self["lifespan"], access_log=bool(self["access-log"])
+                proxies=self["proxies"],
+                root_path=self["root-path"],
+                lifespan=self["lifespan"],
+                access_log=bool(self["access-log"]),
+                drain_timeout=self["drain"],
             )
             certificate = Certificate.of(self["tls-cert"], self["tls-key"])
             self["context"] = None if certificate is None else certificate.for_twisted()
+            join = joining(self["backplane"] or os.environ.get(VARIABLE) or None, self["backplane-prefix"])
             self["application"] = load(self["app"], bool(self["factory"]))
+            join(self["application"])
         except (CannotServe, InvalidArgument) as error:
             if isinstance(error, CannotLoad) and error.traceback is not None:
                 print(error.traceback, end="", file=sys.stderr)
@@ -159,13 +171,20 @@ class _ToTwisted(logging.Handler):
         """Log it."""
         level = LogLevel.lookupByName(_LEVELS.get(record.levelname, "info"))
         log = Logger(namespace=record.name)
+        name = getattr(record, "connection_id", None)
+        message = record.getMessage()
+        # Where there is none, there is no such key in the JSON that Twisted can log.
+        more = {} if name is None else {"connection_id": name}
+        if name is not None and name not in message:
+            message = f"[{name}] {message}"
         if record.exc_info and record.exc_info[1] is not None:
             failure = Failure(record.exc_info[1])  # type: ignore[no-untyped-call]
-            log.failure("{message}", failure, level, message=record.getMessage())
+            log.failure("{message}", failure, level, message=message, **more)
         else:
-            log.emit(level, "{message}", message=record.getMessage())
+            log.emit(level, "{message}", message=message, **more)
 
 
 _LEVELS = {"DEBUG": "debug", "INFO": "info", "WARNING": "warn", "ERROR": "error", "CRITICAL": "critical"}
 
 _handler = _ToTwisted()
+_handler.addFilter(ConnectionIdFilter())

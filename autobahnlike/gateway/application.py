@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from autobahnlike.backplane.interface import Health
+from autobahnlike.backplane.interface import Backplane, Health
 from autobahnlike.gateway.api import WebsocketAPI
 from autobahnlike.gateway.core import Core, Counters
 from autobahnlike.gateway.handlers import Middleware, WebsocketHandler
@@ -198,6 +198,17 @@ class Gateway(_Decorators):
     def counters(self) -> Counters:
         """What has happened up to now."""
         return self.core.counters
+
+    def use_backplane(self, backplane: Backplane) -> None:
+        """Join others through a backplane; ``autobahnlike serve --backplane`` calls this.
+
+        Args:
+            backplane: what joins them.
+
+        Raises:
+            RuntimeError: there is one already, or the gateway was started.
+        """
+        self.core.use_backplane(backplane)
 
     def register_blueprint(
         self, blueprint: Blueprint, name_prefix: str | None = None, url_prefix: str | None = None

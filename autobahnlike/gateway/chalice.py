@@ -26,6 +26,7 @@ from chalice.app import Chalice, WebsocketEvent, WebsocketEventSourceHandler
 from chalice.config import Config
 from starlette.types import Receive, Scope, Send
 
+from autobahnlike.backplane import Backplane
 from autobahnlike.gateway.chalice_rest import RestRoutes
 from autobahnlike.gateway.chalice_session import hosted_api
 from autobahnlike.gateway.connection import refuse
@@ -105,6 +106,17 @@ class ChaliceHost:
         await self.core(scope, receive, send)
         if scope["type"] == "lifespan":
             self._coroutines.stop()
+
+    def use_backplane(self, backplane: Backplane) -> None:
+        """Join others through a backplane.
+
+        Args:
+            backplane: what joins them.
+
+        Raises:
+            RuntimeError: there is one already, or the host was started.
+        """
+        self.core.use_backplane(backplane)
 
     async def _run_blocking(self, function: Callable[[], Any]) -> Any:
         return await self.core.run_blocking(function)

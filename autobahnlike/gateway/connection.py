@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from autobahnlike import logs
 from autobahnlike.app.waiting import Latch
 from autobahnlike.backplane.interface import ConnectionInfo, Payload, Verdict
 from autobahnlike.backplane.memory import payload_size
@@ -81,6 +82,7 @@ class Connection:
         self._queued_size = 0
         self._is_draining = False
         self._has_close = False
+        self._was_open = False
         # Events for which no handler was called yet.
         self._pending: deque[dict[str, Any]] = deque()
         self._running = 0
@@ -156,6 +158,7 @@ class Connection:
 
     def _queue(self, event: Message, size: int) -> None:
         self._outbox.append((event, size))
+        self._core.measures.count_queued(1, size)
         self._queued_size += size
         self._start_draining()
 
@@ -165,9 +168,12 @@ class Connection:
             self._core.loop.spawn(self._drain())
 
     async def _drain(self) -> None:
+        # It may be a handler of another connection that sends.
+        logs.connection_id.set(self.connection_id)
         try:
             while self._outbox:
                 event, size = self._outbox.popleft()
+                self._core.measures.count_queued(-1, -size)
                 await self._send_or_close(event)
                 self._queued_size -= size
         except Exception as error:
@@ -192,6 +198,7 @@ class Connection:
 
     def _lose(self) -> None:
         self._state = _State.GONE
+        self._core.measures.count_queued(-len(self._outbox), -sum(size for _, size in self._outbox))
         self._outbox.clear()
         self._queued_size = 0
         for timer in self._timers.values():
@@ -205,6 +212,10 @@ class Connection:
 
     async def serve(self) -> None:
         """Serve the client until it is gone and its handlers have ended."""
+        with logs.about(self.connection_id):
+            await self._serve()
+
+    async def _serve(self) -> None:
         core = self._core
         code, reason = _ABNORMAL, ""
         was_accepted = False
@@ -235,6 +246,8 @@ class Connection:
 
     async def _end(self, code: int, reason: str) -> None:
         self._lose()
+        if self._was_open:
+            self._core.measures.count_closed(code)
         self._core.closing(self)
         try:
             while self._running:
@@ -285,6 +298,7 @@ class Connection:
         if self._state is _State.GONE:
             return False
         self._state = _State.CLOSING if self._has_close else _State.OPEN
+        self._was_open = True
         self._core.counters.accepted += 1
         self._start_timers()
         self._start_draining()
@@ -355,6 +369,7 @@ class Connection:
             self._info, route_key, body, now, is_base64=is_binary, stage_variables=core.stage_variables
         )
         self._pending.append(event)
+        core.measures.pending += 1
         if self._running < core.concurrency:
             self._running += 1
             core.loop.spawn(self._handle_all())
@@ -363,6 +378,7 @@ class Connection:
         try:
             while self._pending:
                 event = self._pending.popleft()
+                self._core.measures.pending -= 1
                 if self._space is not None:
                     space, self._space = self._space, None
                     space.open()

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from autobahnlike import logs
 from autobahnlike.app.waiting import Latch
 from autobahnlike.backplane.ids import new_connection_id, node_of
 from autobahnlike.backplane.interface import Backplane, ConnectionInfo, Health, Payload, Verdict
@@ -26,6 +27,7 @@ from autobahnlike.gateway.events import disconnect_event, new_request_id
 from autobahnlike.gateway.limits import Limits
 from autobahnlike.gateway.loop import Loop, TimedOut, running_loop, within
 from autobahnlike.gateway.management import Management
+from autobahnlike.gateway.measures import Measures
 from autobahnlike.gateway.results import error_body
 from autobahnlike.gateway.routes import DISCONNECT, RouteSelector
 from autobahnlike.gateway.scopes import Place, raw_path_of, read_handshake, respond
@@ -147,12 +149,14 @@ class Core:
         loop: what drives it, for tests; found out if None.
         threads: where blocking handlers run, for tests.
         time: the time in seconds since 1970, for tests.
+        clock: the time in seconds that handlers are measured with, for tests.
 
     Attributes:
         routes: as above, as are ``limits``, ``concurrency``, ``aws_strict``, ``backplane`` and ``stage_variables``.
         selector: of the route selection expression.
         refuses_binary: whether binary messages are refused.
         counters: what has happened.
+        measures: what is measured: durations, and the codes of closed connections.
         on_gone: functions that are called with the id of each connection that is gone, before its ``$disconnect``.
 
     Raises:
@@ -183,6 +187,7 @@ class Core:
         loop: Loop | None = None,
         threads: Threads | None = None,
         time: Callable[[], float] = time_module.time,
+        clock: Callable[[], float] = time_module.perf_counter,
     ) -> None:
         if concurrency < 1 or max_threads < 1 or proxies < 0:
             raise ValueError(
@@ -198,8 +203,10 @@ class Core:
         self.refuses_binary = binary == "refuse"
         self.aws_strict = aws_strict
         self.backplane: Backplane = MemoryBackplane() if backplane is None else backplane
+        self._has_backplane = backplane is not None
         self.stage_variables = dict(stage_variables or {})
         self.counters = Counters()
+        self.measures = Measures(clock)
         self.on_gone: list[Callable[[str], object]] = []
         self._place = Place(stage, at_root and not aws_strict, domain_name, api_id, proxies)
         self._management = Management(self, self._place, keys, time)
@@ -240,7 +247,9 @@ class Core:
             try:
                 await (self.start() if step == "lifespan.startup" else self.stop())
             except Exception as error:
-                _log.exception("the gateway could not be started or stopped")
+                # What is configured wrongly is said by the server, and no fault of the code.
+                if not isinstance(error, ValueError):
+                    _log.exception("the gateway could not be started or stopped")
                 await send({"type": f"{step}.failed", "message": str(error)})
                 return
             await send({"type": f"{step}.complete"})
@@ -266,7 +275,9 @@ class Core:
             self.loop = self._given_loop or running_loop()
             if self._given_threads is None:
                 self._threads = Workers(self._max_threads)
-            await self.backplane.start(self)
+            # Whichever connection was the first: what goes on from now on is not about it.
+            with logs.about(None):
+                await self.backplane.start(self)
             self._is_started = True
         finally:
             self._started = None
@@ -284,6 +295,19 @@ class Core:
         if isinstance(self._threads, Workers):
             self._threads.stop()
 
+    def use_backplane(self, backplane: Backplane) -> None:
+        """Join others through a backplane, which was not given before; to be called before the start.
+
+        Raises:
+            RuntimeError: there is one already, or this was started.
+        """
+        if self._has_backplane:
+            raise RuntimeError(f"the gateway has a backplane already: {self.backplane!r}")
+        if self._is_started or self._started is not None:
+            raise RuntimeError("the gateway was started: give it its backplane before")
+        self.backplane = backplane
+        self._has_backplane = True
+
     @property
     def is_running(self) -> bool:
         """Whether it was started, and not stopped."""
@@ -298,6 +322,11 @@ class Core:
     def connection_count(self) -> int:
         """The connections there are, with those whose ``$connect`` runs."""
         return len(self._connections)
+
+    @property
+    def waiting_for_thread(self) -> int:
+        """The handlers that wait for a thread, as all ``max_threads`` are busy."""
+        return self._threads.waiting if isinstance(self._threads, Workers) else 0
 
     def now(self) -> int:
         """The time in milliseconds since 1970."""
@@ -341,7 +370,12 @@ class Core:
             result = route.invoke(event) if route.is_async else await self.run_blocking(lambda: route.invoke(event))
             return await result if inspect.isawaitable(result) else result
 
-        return await within(self.loop, self.limits.integration_timeout, run())
+        began = self.measures.begin()
+        try:
+            with logs.about(event["requestContext"]["connectionId"]):
+                return await within(self.loop, self.limits.integration_timeout, run())
+        finally:
+            self.measures.end(route_key, began)
 
     async def run_blocking(self, function: Callable[[], _T]) -> _T:
         """Call a function in one of the threads for handlers."""

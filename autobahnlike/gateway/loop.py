@@ -36,7 +36,8 @@ class Loop(Protocol):
     def spawn(self, coroutine: Coroutine[Any, Any, None], /) -> Cancellable:
         """Run a coroutine beside the current one, if possible up to where it first has to wait.
 
-        An exception that it raises is logged. The coroutine need not be held by the caller.
+        It runs in a context of its own, a copy of the current one. An exception that it raises is logged. The coroutine
+        need not be held by the caller.
         """
         ...
 

@@ -18,6 +18,8 @@ __all__ = ("Place", "header_of", "raw_path_of", "read_handshake", "respond")
 # An extension of ASGI, for servers that keep what the specification makes lower case: a list of the names of the header
 # fields as they came (bytes), in the order of scope["headers"].
 _HEADER_NAMES = "autobahnlike.header_names"
+# Another one, for servers that believe proxies: how many.
+_PROXIES = "autobahnlike.proxies"
 
 
 def raw_path_of(scope: Scope) -> str:
@@ -102,7 +104,8 @@ def read_handshake(scope: Scope, place: Place, connection_id: str, now: int) -> 
         for name, (_, value) in zip(names, fields, strict=True)
     ]
     forwarded = ", ".join(value for name, value in fields if name == "x-forwarded-for")
-    source_ip, chain = _source_of(scope, forwarded, place.proxies)
+    proxies = place.proxies or (scope.get("extensions") or {}).get(_PROXIES, 0)
+    source_ip, chain = _source_of(scope, forwarded, proxies)
     scheme = "https" if scope.get("scheme") == "wss" else "http"
     if place.proxies:
         scheme = header_of(scope, b"x-forwarded-proto") or scheme
@@ -120,7 +123,7 @@ def read_handshake(scope: Scope, place: Place, connection_id: str, now: int) -> 
         api_id=place.api_id,
         stage=place.stage,
     )
-    port = default_port if place.proxies else own_port
+    port = default_port if proxies else own_port
     query = (scope.get("query_string") or b"").decode("latin-1")
     return info, Handshake(headers, query, scheme, port, chain)
 

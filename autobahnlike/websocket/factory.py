@@ -266,6 +266,28 @@ class WebSocketFactory:
         """Return how many connections there are, those in the opening handshake included."""
         return self.countConnections
 
+    def drain(self, seconds: float, code: int | None = 1012, reason: str | None = None) -> Any:
+        """Close all connections one after another, and refuse new ones with status 503 from now on.
+
+        It is what comes before ``shutdown`` where the clients shall not all come back at once: the oldest is closed at
+        once, the others follow evenly. Connections in the opening handshake are left to ``shutdown``.
+
+        Args:
+            seconds: how long it is to take.
+            code: the close code, by default 1012, "service restart" (IANA's registry of close codes).
+            reason: text to go with the code.
+
+        Returns:
+            A Deferred or Future of the loop, done with None when all have been told, or are gone. The last of them may
+            still be in the closing handshake, which ``shutdown`` waits for.
+
+        Raises:
+            InvalidArgument: the code may not be sent, there is a reason without a code, or the time is negative.
+        """
+        done = self._connections.drain(self._event_loop, seconds, code, reason)
+        self._stopping = True
+        return done
+
     def shutdown(self, timeout: float | None = None, code: int | None = 1001, reason: str | None = None) -> Any:
         """Close all connections, and refuse new ones with status 503 from now on.
 

@@ -108,13 +108,13 @@ class TestHeads:
         for _ in range(30):
             client.receive(b"\r\n" * 100)
             site.advance(0.2)
-        assert client.link.calls == ["finish"]
+        assert client.link.calls == ["close"]
 
     def test_nothing_at_all(self) -> None:
         site = Site(hello_app, head_timeout=5.0)
         client = site.connect()
         site.advance(5.1)
-        assert (client.take(), client.link.calls) == (b"", ["finish"])
+        assert (client.take(), client.link.calls) == (b"", ["close"])
         site.advance(2.1)
         assert client.is_aborted
         client.lose()
@@ -127,6 +127,15 @@ class TestHeads:
         site.advance(14.9)
         assert client.link.calls == []
         site.advance(0.2)
+        assert client.link.calls == ["close"]
+
+    def test_no_next_request_of_one_that_does_not_wait_for_responses(self) -> None:
+        """The request that may be on its way must not cost it a response that it has not read yet."""
+        site = Site(hello_app, keep_alive_timeout=15.0)
+        client = site.connect(get() + get())
+        site.advance(0)
+        assert len(client.answers()) == 2
+        site.advance(15.1)
         assert client.link.calls == ["finish"]
 
     def test_no_bounds(self) -> None:

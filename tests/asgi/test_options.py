@@ -18,6 +18,9 @@ from tests.asgi.kit import hello_app
     [
         ({"lifespan": "maybe"}, "lifespan must be one of auto, on, off, not 'maybe'"),
         ({"root_path": "api"}, "root_path must begin with /, as in /api, unlike 'api'"),
+        ({"proxies": -1}, "proxies must be at least 0, not -1"),
+        ({"proxies": True}, "proxies is a number of proxies, not True"),
+        ({"proxies": "127.0.0.1"}, "proxies is a number of proxies, not '127.0.0.1'"),
         ({"max_body_size": -1}, "max_body_size must be at least 0, not -1"),
         ({"head_timeout": -0.5}, "head_timeout must be at least 0, not -0.5"),
         ({"write_timeout": float("nan")}, "write_timeout must be at least 0, not nan"),

@@ -32,12 +32,16 @@ class Pretended:
         loop = asyncio.get_running_loop()
         self.readiness: asyncio.Future[bool] = loop.create_future()
         self.end: asyncio.Future[int] = loop.create_future()
+        self.has_successor = False
 
     async def wait(self) -> int:
         return await asyncio.shield(self.end)
 
     async def is_ready(self) -> bool:
         return await asyncio.shield(self.readiness)
+
+    def succeeded(self) -> None:
+        self.has_successor = True
 
     async def stop(self, patience: float) -> None:
         if self.runs:
@@ -71,7 +75,7 @@ class Scene:
         made: Any = self
         self.workers = Workers(made, count, self.sleep, lambda: self.now)
 
-    async def start(self) -> Pretended:
+    async def start(self, place: int = 0, *, is_successor: bool = False) -> Pretended:
         if self.refusal is not None:
             refusal, self.refusal = self.refusal, None
             raise refusal

@@ -86,11 +86,15 @@ class InlineThreads:
     def __init__(self) -> None:
         self.held: list[Callable[[], None]] | None = None
 
-    def submit(self, job: Callable[[], None], /) -> None:
-        if self.held is None:
+    def submit(self, job: Callable[[], None], done: Callable[[], None], /) -> None:
+        def both() -> None:
             job()
+            done()
+
+        if self.held is None:
+            both()
         else:
-            self.held.append(job)
+            self.held.append(both)
 
     def release(self) -> None:
         """Run what is held."""

@@ -1,12 +1,12 @@
-"""The applications of Chalice's documents, on the real Chalice, in our host: they do what the documents say."""
+"""The applications of Chalice's documents, on the real Chalice, in our host: they do what the documents say.
+
+With the client of websockets here; with that of the documents in ``test_wsdump``.
+"""
 
 from __future__ import annotations
 
 import re
-import shutil
 import signal
-import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,13 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.cli.process import DEADLINE, RUN, Output, Process
+from tests.cli.process import DEADLINE, RUN, Process
 from tests.cli.process import LOOPS as ALL_LOOPS
 from tests.gateway.chalice_kit import copy_app, hosting
 
 LOOPS = ("asyncio", "twisted")
 each_loop = pytest.mark.parametrize("loop", LOOPS)
+all_loops = pytest.mark.parametrize("loop", ALL_LOOPS)
 
 
 def stop(process: Process) -> str:
@@ -29,7 +30,7 @@ def stop(process: Process) -> str:
     return process.err.all()
 
 
-@pytest.mark.parametrize("loop", ALL_LOOPS)
+@all_loops
 def test_ch_3_and_10_echo(loop: str, tmp_path: Path) -> None:
     with hosting(copy_app("echo", tmp_path), loop) as (process, url):
         assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/api/", url)
@@ -40,26 +41,7 @@ def test_ch_3_and_10_echo(loop: str, tmp_path: Path) -> None:
         assert stop(process) == ""
 
 
-def test_ch_9_wsdump(tmp_path: Path) -> None:
-    wsdump = shutil.which("wsdump", path=sysconfig.get_path("scripts"))
-    assert wsdump is not None
-    with hosting(copy_app("echo", tmp_path), "asyncio") as (_, url):
-        dump = subprocess.Popen([wsdump, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        assert dump.stdin is not None
-        assert dump.stdout is not None
-        with dump:
-            out = Output(dump.stdout.fileno())
-            out.expect("> ")
-            for text in ("foo", "bar", "foo bar baz"):
-                dump.stdin.write(f"{text}\n".encode())
-                out.expect(rf"< {text}\x1b")
-            dump.stdin.close()
-            shown = re.sub(r"\x1b\[\d*[A-Za-z]", "", out.all())
-        # What is typed is not shown. A prompt of its other thread may be on the same line.
-        assert re.findall("< [a-z ]*[a-z]", shown) == ["< foo", "< bar", "< foo bar baz"]
-
-
-@each_loop
+@all_loops
 def test_ch_13_printing(loop: str, tmp_path: Path) -> None:
     with hosting(copy_app("printing", tmp_path), loop) as (process, url):
         with connect(url) as client:
@@ -78,7 +60,7 @@ def test_ch_13_printing(loop: str, tmp_path: Path) -> None:
         ]
 
 
-@each_loop
+@all_loops
 def test_ch_14_and_15_subprotocol(loop: str, tmp_path: Path) -> None:
     with hosting(copy_app("subprotocol", tmp_path), loop) as (process, url):
         with connect(url, subprotocols=[Subprotocol("other"), Subprotocol("My-Protocol")]) as client:
@@ -91,7 +73,7 @@ def test_ch_14_and_15_subprotocol(loop: str, tmp_path: Path) -> None:
         assert "has no on_ws_message" in logged
 
 
-@each_loop
+@all_loops
 def test_ch_18_reply(loop: str, tmp_path: Path) -> None:
     with hosting(copy_app("reply", tmp_path), loop) as (process, url):
         with connect(url) as client:
@@ -128,7 +110,7 @@ def hear(client: ClientConnection) -> str:
     return str(client.recv(DEADLINE))
 
 
-@each_loop
+@all_loops
 def test_ch_19_chat(loop: str, tmp_path: Path) -> None:
     with (
         hosting(copy_app("chat", tmp_path), loop, code=WITH_TABLE) as (process, url),

@@ -143,6 +143,8 @@ def test_boto3_rest_and_events(loop: str, tmp_path: Path) -> None:
         api.post_to_connection(ConnectionId=connection_id, Data=b"from boto3")
         assert hear(client) == "from boto3"
         assert api.get_connection(ConnectionId=connection_id)["Identity"]["SourceIp"] == "127.0.0.1"
+        with pytest.raises(api.exceptions.PayloadTooLargeException):
+            api.post_to_connection(ConnectionId=connection_id, Data=b"x" * (128 * 1024 + 1))
         with pytest.raises(ClientError, match="ForbiddenException"):
             a_client(url, "wrong").post_to_connection(ConnectionId=connection_id, Data=b"x")
         # The limits of API Gateway.

@@ -233,6 +233,22 @@ async def test_proxies_in_front_are_believed_so_far(way: Way) -> None:
 
 
 @both_ways
+async def test_proxies_that_the_server_believes(way: Way) -> None:
+    """It has put client and scheme into the scope; the chain is in the header field."""
+    app = gateway(way)
+    events: list[Any] = []
+    app.on_ws_connect()(lambda event: events.append(event.to_dict()))
+    headers = [("X-Forwarded-For", "1.1.1.1, 2.2.2.2"), ("X-Forwarded-Proto", "https")]
+    extensions = {"autobahnlike.proxies": 1}
+    await talk(way, app, "/api/", headers=headers, client=("2.2.2.2", 0), scheme="wss", extensions=extensions)
+    (event,) = events
+    assert event["requestContext"]["identity"]["sourceIp"] == "2.2.2.2"
+    assert event["headers"]["X-Forwarded-For"] == "1.1.1.1, 2.2.2.2"
+    assert event["headers"]["X-Forwarded-Proto"] == "https"
+    assert event["headers"]["X-Forwarded-Port"] == "443"
+
+
+@both_ways
 async def test_names_in_their_own_case_from_a_server_that_keeps_them(way: Way) -> None:
     app = gateway(way)
     events: list[Any] = []

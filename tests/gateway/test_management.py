@@ -204,6 +204,9 @@ async def test_a_verdict_that_is_missing_is_not_repeated_by_sdks(way: Way) -> No
         (None, LOCAL),
         (("127.0.0.1", 5), {"host": "evil.example"}),
         (("127.0.0.1", 5), {"host": "127.0.0.1.evil.example"}),
+        (("127.0.0.1", 5), {"host": "abc.execute-api.us-west-2.amazonaws.com.evil.example"}),
+        (("127.0.0.1", 5), {"host": "evil.amazonaws.com"}),
+        (("192.0.2.1", 5), {"host": "abc.execute-api.us-west-2.amazonaws.com"}),
         (("127.0.0.1", 5), {**LOCAL, "origin": "http://evil.example"}),
         (("127.0.0.1", 5), {**LOCAL, "x-forwarded-for": "192.0.2.1"}),
         (("127.0.0.1", 5), {**LOCAL, "forwarded": "for=192.0.2.1"}),
@@ -228,6 +231,22 @@ async def test_without_keys_it_serves_this_machine_alone(
 async def test_names_of_this_machine(way: Way, host: str) -> None:
     app = gateway(way)
     assert error_type(await ask(way, app, "GET", "x", headers={"host": host}, client=("::1", 1))) == GONE
+
+
+@both_ways
+@pytest.mark.parametrize(
+    "host", ["abc.execute-api.us-west-2.amazonaws.com", "ABC.execute-api.cn-north-1.amazonaws.com.cn:443"]
+)
+async def test_names_of_api_gateway_with_which_workers_come_through_the_proxy(way: Way, host: str) -> None:
+    app = gateway(way)
+    assert error_type(await ask(way, app, "GET", "x", headers={"host": host})) == GONE
+
+
+@both_ways
+async def test_the_name_that_the_gateway_has_been_given(way: Way) -> None:
+    app = gateway(way, domain_name="ws.example.com")
+    assert error_type(await ask(way, app, "GET", "x", headers={"host": "ws.example.com"})) == GONE
+    assert error_type(await ask(way, app, "GET", "x", headers={"host": "www.example.com"})) == FORBIDDEN
 
 
 @both_ways

@@ -35,13 +35,13 @@ def gateway(request: pytest.FixtureRequest) -> Iterator[Served]:
         yield running
 
 
-@pytest.fixture(scope="module", params=["asyncio", "twisted"])
+@pytest.fixture(scope="module", params=LOOPS)
 def signed(request: pytest.FixtureRequest) -> Iterator[Served]:
     with served("tests.gateway.served_applications:signed", request.param) as running:
         yield running
 
 
-@pytest.fixture(scope="module", params=["asyncio", "twisted"])
+@pytest.fixture(scope="module", params=LOOPS)
 def aws(request: pytest.FixtureRequest) -> Iterator[Served]:
     with served("tests.gateway.served_applications:aws", request.param) as running:
         yield running

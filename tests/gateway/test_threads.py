@@ -53,8 +53,7 @@ def test_one_after_the_other_needs_one_thread() -> None:
         workers = Workers(8)
         loop = running_loop()
         names = {await run_blocking(loop, workers, lambda: threading.current_thread().name) for _ in range(20)}
-        # The first may not be idle again when the second is submitted.
-        assert len(names) <= 2
+        assert names == {"gateway-1"}
         workers.stop()
 
     run(story())

@@ -130,6 +130,7 @@ def management(peer: Peer) -> None:
 # The backplane
 
 
+@check("backplane", "alone")
 @check("backplane", "one of two")
 def in_memory(peer: Peer) -> None:
     with peer.connect("/api/") as talk:

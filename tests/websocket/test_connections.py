@@ -242,6 +242,113 @@ class TestShutdownAgain:
         assert late.told == [("drop", True)]
 
 
+class TestDrain:
+    def test_one_after_another_the_oldest_first_evenly_over_the_time(self, loop: Loop, factory: Factory) -> None:
+        channels = [Channel(factory, ends_at_once=True) for _ in range(5)]
+        done = factory.drain(10, reason="back soon")
+        assert factory._stopping is True
+        closed = []
+        for _ in range(10):
+            closed.append([channel.told for channel in channels].count([("close", 1012, "back soon")]))
+            assert all(channel.told for channel in channels[: closed[-1]])
+            assert is_done(loop, done) is (closed[-1] == 5)
+            loop.advance(1)
+        assert closed == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+        assert (loop.timers, len(factory._connections)) == ([], 0)
+
+    def test_so_many_that_several_are_closed_at_once_take_no_longer(self, loop: Loop, factory: Factory) -> None:
+        channels = [Channel(factory) for _ in range(1000)]
+        done = factory.drain(1)
+        times = 0
+        while not is_done(loop, done):
+            told = sum(bool(channel.told) for channel in channels)
+            assert abs(told - 1000 * loop.time) <= 25
+            loop.advance(0.02)
+            times += 1
+        assert 45 <= times <= 50
+        assert all(channel.told == [("close", 1012, None)] for channel in channels)
+
+    def test_a_loop_that_is_late_makes_up_for_it(self, loop: Loop, factory: Factory) -> None:
+        channels = [Channel(factory) for _ in range(10)]
+        done = factory.drain(10)
+        loop.advance(8.5)
+        assert [bool(channel.told) for channel in channels] == [True] * 9 + [False]
+        loop.advance(0.5)
+        assert is_done(loop, done)
+
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_what_is_told_at_once_is_not_waited_for(self, loop: Loop, factory: Factory, count: int) -> None:
+        channels = [Channel(factory) for _ in range(count)]
+        assert is_done(loop, factory.drain(60))
+        assert [channel.told for channel in channels] == [[("close", 1012, None)]] * count
+        assert loop.timers == []
+
+    def test_it_is_over_when_all_have_gone_by_themselves(self, loop: Loop, factory: Factory) -> None:
+        channels = [Channel(factory) for _ in range(3)]
+        done = factory.drain(60)
+        for channel in channels:
+            assert not is_done(loop, done)
+            factory._remove(channel)
+        assert is_done(loop, done)
+        assert loop.timers == []
+
+    def test_those_in_the_opening_handshake_are_left_to_the_shutdown(self, loop: Loop, factory: Factory) -> None:
+        opening, channel = Channel(factory, CONNECTING), Channel(factory)
+        done = factory.drain(2)
+        loop.advance(1)
+        assert is_done(loop, done)
+        assert (opening.told, channel.told) == ([], [("close", 1012, None)])
+        opening.state = OPEN
+        factory.shutdown(3, 1012)
+        assert opening.told == [("close", 1012, None)]
+
+    def test_those_that_nobody_holds_any_more_are_no_trouble(self, loop: Loop, factory: Factory) -> None:
+        channels = [Channel(factory) for _ in range(3)]
+        factory.drain(3)
+        del channels[1]
+        gc.collect()
+        loop.advance(2)
+        assert [channel.told for channel in channels] == [[("close", 1012, None)]] * 2
+
+    def test_an_error_of_one_connection_is_logged_and_the_others_are_told(self, loop: Loop, factory: Factory) -> None:
+        broken, channel = Broken(factory), Channel(factory)
+        factory.drain(3)
+        loop.advance(2)
+        assert [str(error) for error in loop.logged] == ["an error of the application"]
+        assert (broken.told, channel.told) == ([], [("close", 1012, None)])
+
+    def test_again_it_waits_for_the_same_end(self, loop: Loop, factory: Factory) -> None:
+        channels = [Channel(factory) for _ in range(2)]
+        first = factory.drain(10)
+        second = factory.drain(99)
+        assert [len(channel.told) for channel in channels] == [1, 0]
+        loop.advance(5)
+        assert is_done(loop, first)
+        assert is_done(loop, second)
+
+    def test_a_shutdown_ends_it(self, loop: Loop, factory: Factory) -> None:
+        channels = [Channel(factory) for _ in range(3)]
+        drained = factory.drain(60)
+        ended = factory.shutdown(5, 1012)
+        assert [channel.told for channel in channels] == [
+            [("close", 1012, None)] * 2,
+            [("close", 1012, None)],
+            [("close", 1012, None)],
+        ]
+        assert is_done(loop, drained)
+        for channel in channels:
+            factory._remove(channel)
+        assert is_done(loop, ended)
+        assert loop.timers == []
+
+    @pytest.mark.parametrize("wrong", [{"code": 1005}, {"code": None, "reason": "x"}, {"seconds": -1}])
+    def test_what_is_wrong_changes_nothing(self, loop: Loop, factory: Factory, wrong: dict[str, Any]) -> None:
+        channel = Channel(factory)
+        with pytest.raises(InvalidArgument):
+            factory.drain(**{"seconds": 1, **wrong})
+        assert (channel.told, factory._stopping, loop.timers) == ([], False, [])
+
+
 class TestConnections:
     def test_a_connection_that_is_never_taken_out_is_forgotten_when_nothing_else_holds_it(
         self, factory: Factory
