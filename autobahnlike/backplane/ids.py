@@ -1,6 +1,6 @@
-"""Connection ids: 11 bytes in Base64, as API Gateway's are. The first 4 name the node, the rest cannot be guessed.
+"""Connection ids: 11 bytes in Base64 for URLs (RFC 4648, section 5), as API Gateway's are.
 
-So whoever wants to send to a connection knows from the id where to ask, without looking it up anywhere.
+The first 4 bytes name the node, the rest cannot be guessed. So whoever wants to send to a connection knows from the id where to ask, without looking it up anywhere.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def new_connection_id(node_id: bytes) -> str:
     """
     if len(node_id) != NODE_ID_SIZE:
         raise ValueError(f"a node id has {NODE_ID_SIZE} bytes, not {len(node_id)}")
-    return base64.b64encode(node_id + secrets.token_bytes(_RANDOM_SIZE)).decode("ascii")
+    return base64.urlsafe_b64encode(node_id + secrets.token_bytes(_RANDOM_SIZE)).decode("ascii")
 
 
 def node_of(connection_id: str) -> bytes | None:
@@ -41,7 +41,7 @@ def node_of(connection_id: str) -> bytes | None:
     if len(connection_id) != _TEXT_SIZE or not connection_id.isascii():
         return None
     try:
-        decoded = base64.b64decode(connection_id, validate=True)
+        decoded = base64.b64decode(connection_id, altchars=b"-_", validate=True)
     except binascii.Error:
         return None
     return decoded[:NODE_ID_SIZE] if len(decoded) == _SIZE else None

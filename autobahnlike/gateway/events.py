@@ -61,7 +61,7 @@ class Handshake:
 
 def new_request_id() -> str:
     """Return an id of a request: 16 characters, like a connection id."""
-    return base64.b64encode(secrets.token_bytes(11)).decode("ascii")
+    return base64.urlsafe_b64encode(secrets.token_bytes(11)).decode("ascii")
 
 
 def restore_case(name: str) -> str:

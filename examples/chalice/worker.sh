@@ -6,8 +6,8 @@ set -eu
 region=us-west-2
 host=abcd1234.execute-api.$region.amazonaws.com
 
-# What an id has, base64, percent-encoded. In what is signed, the path is encoded once more.
-id=$(printf %s "$1" | sed 's/+/%2B/g; s,/,%2F,g; s/=/%3D/g')
+# The last character of an id, percent-encoded. In what is signed, the path is encoded once more.
+id=$(printf %s "$1" | sed 's/=/%3D/g')
 path=/api/@connections/$id
 signed_path=$(printf %s "$path" | sed 's/%/%25/g; s/@/%40/g')
 

@@ -12,7 +12,7 @@ from autobahnlike.app.driver import Driver
 from autobahnlike.backplane import Health, MemoryBackplane, MemoryHub, RoomListener, RoomMessage, Subscription
 from tests.app.harness import Client, Way
 
-__all__ = ("Clock", "Ear", "Wire", "node", "present")
+__all__ = ("Clock", "Ear", "Wire", "heard", "node", "pair", "present")
 
 
 class Ear:
@@ -182,3 +182,14 @@ def node(backplane: MemoryBackplane | None, **options: Any) -> App:
 async def present(way: Way, app: App, count: int = 1, path: str = "/r", **scope: Any) -> list[Client]:
     """Clients in a room."""
     return [await way.connect(app, path, **scope) for _ in range(count)]
+
+
+def heard(*clients: Client) -> list[list[Any]]:
+    return [client.wire[1:] for client in clients]
+
+
+async def pair(way: Way, **options: Any) -> tuple[MemoryHub, Wire, App, Wire, App]:
+    """Two applications, each with its backplane."""
+    hub = MemoryHub()
+    one, other = Wire(way, hub), Wire(way, hub)
+    return hub, one, node(one, **options), other, node(other, **options)

@@ -51,7 +51,7 @@ def test_ch_13_printing(loop: str, tmp_path: Path) -> None:
         assert stop(process) == ""
         lines = process.out.all().splitlines()[2:]
         connection_id = lines[0].removeprefix("New connection: ")
-        assert re.fullmatch("[A-Za-z0-9+/]{15}=", connection_id)
+        assert re.fullmatch("[A-Za-z0-9_-]{15}=", connection_id)
         assert lines == [
             f"New connection: {connection_id}",
             f"{connection_id}: hello",
