@@ -1,6 +1,7 @@
 """Connection ids: 11 bytes in Base64 for URLs (RFC 4648, section 5), as API Gateway's are.
 
-The first 4 bytes name the node, the rest cannot be guessed. So whoever wants to send to a connection knows from the id where to ask, without looking it up anywhere.
+The first 4 bytes name the node, the rest cannot be guessed. So whoever wants to send to a connection knows from the id
+where to ask, without looking it up anywhere.
 """
 
 from __future__ import annotations
