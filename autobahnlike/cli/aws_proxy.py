@@ -15,8 +15,8 @@ from autobahnlike.asgi.failure import CannotServe
 from autobahnlike.asgi.listening import listening
 from autobahnlike.asgi.runner import is_installed
 from autobahnlike.asgi.signals import on_first_signal
+from autobahnlike.cli import logs
 from autobahnlike.cli.failure import RUNTIME, USAGE, CommandFailed
-from autobahnlike.cli.logs import FORMATS, LEVELS, log_to_stderr
 from autobahnlike.exception import InvalidArgument
 
 if TYPE_CHECKING:
@@ -86,15 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=400,
         help="how many connections there may be at the same time (default: %(default)s)",
     )
-    parser.add_argument(
-        "--log-level", choices=LEVELS, default="info", help="what is worth a line (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--log-format",
-        choices=FORMATS,
-        default="text",
-        help="lines for people, or an object of JSON in each (default: %(default)s)",
-    )
+    logs.add_arguments(parser, of_requests=False)
 
 
 def serve_aws_proxy(asked: argparse.Namespace) -> None:
@@ -119,7 +111,7 @@ def serve_aws_proxy(asked: argparse.Namespace) -> None:
         _check_address(asked.listen)
     except (ValueError, InvalidArgument) as error:
         raise CommandFailed(str(error), USAGE) from None
-    log_to_stderr("asyncio", asked.log_level, asked.log_format)
+    logs.log_to_stderr("asyncio", asked.log_level, asked.log_format)
     ca = Path(asked.ca).absolute()
     bundle = ca.with_name(f"{ca.stem}-bundle.pem") if asked.bundle is None else Path(asked.bundle).absolute()
     key = ca.with_suffix(".key") if asked.ca_key is None else Path(asked.ca_key).absolute()

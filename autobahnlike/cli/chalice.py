@@ -14,18 +14,9 @@ from autobahnlike.asgi.failure import CannotLoad
 from autobahnlike.asgi.options import ServerOptions
 from autobahnlike.asgi.runner import ApplicationServer, is_installed
 from autobahnlike.asgi.tls import Certificate
-from autobahnlike.cli import admin, backplane, logs
+from autobahnlike.cli import backplane, logs
 from autobahnlike.cli.failure import USAGE, CommandFailed
-from autobahnlike.cli.serve import (
-    DEFAULT,
-    add_drain,
-    add_loop,
-    add_workers,
-    failures_told,
-    refuse_reload_of_workers,
-    require_loop,
-    run,
-)
+from autobahnlike.cli.serve import add_serving, failures_told, refuse_reload_of_workers, require_loop, run
 
 if TYPE_CHECKING:
     from autobahnlike.asgi.run_twisted import Places, Startable
@@ -55,17 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose settings in .chalice/config.json count, environment variables among them (default: %(default)s)",
     )
     parser.add_argument(
-        "--listen",
-        metavar="ADDRESS",
-        action="append",
-        help="a port, host:port, [IPv6]:port, unix:PATH, or with Twisted an endpoint string; can be repeated"
-        f" (default: {DEFAULT})",
-    )
-    add_loop(parser)
-    add_workers(parser)
-    backplane.add_arguments(parser)
-    admin.add_arguments(parser)
-    parser.add_argument(
         "--aws", action="store_true", help="the limits of API Gateway: of messages, of idle and of old connections"
     )
     parser.add_argument(
@@ -77,20 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="who may use the @connections API, from anywhere: lines of an access key id and a secret key; without it,"
         " programmes on this machine may",
     )
-    parser.add_argument(
-        "--proxies",
-        metavar="N",
-        type=int,
-        default=0,
-        help="how many proxies in front are trusted to say who the client is, and whether it uses TLS"
-        " (default: %(default)s)",
-    )
-    parser.add_argument("--tls-cert", metavar="FILE", help="serve https and wss with this certificate, with its chain")
-    parser.add_argument("--tls-key", metavar="FILE", help="the key of the certificate, if it is in a file of its own")
-    add_drain(parser)
-    logs.add_arguments(parser)
-    # What a parent gives to the processes that it starts; see autobahnlike.asgi.children.
-    parser.add_argument("--inherit", help=argparse.SUPPRESS)
+    add_serving(parser)
 
 
 def serve_chalice(asked: argparse.Namespace, arguments: Sequence[str]) -> None:

@@ -22,8 +22,8 @@ FORMATS = ("text", "json")
 """How it is shown."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--log-level``, ``--log-format`` and ``--access-log``."""
+def add_arguments(parser: argparse.ArgumentParser, *, of_requests: bool = True) -> None:
+    """Add ``--log-level`` and ``--log-format``, and ``--access-log`` where there are requests."""
     parser.add_argument(
         "--log-level", choices=LEVELS, default="info", help="what is worth a line (default: %(default)s)"
     )
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="lines for people, or an object of JSON in each (default: %(default)s)",
     )
-    parser.add_argument("--access-log", action="store_true", help="have a line for every request")
+    if of_requests:
+        parser.add_argument("--access-log", action="store_true", help="have a line for every request")
 
 
 def log_to_stderr(loop: str, level: str = "info", log_format: str = "text") -> None:

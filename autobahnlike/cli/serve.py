@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = (
     "add_arguments",
-    "add_drain",
     "add_loop",
-    "add_workers",
+    "add_serving",
     "failures_told",
     "refuse_reload_of_workers",
     "require_loop",
@@ -46,6 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "app", metavar="MODULE:APP", help="the application: a module, and a name in it; or echo, a server of its own"
     )
     parser.add_argument("--factory", action="store_true", help="APP makes the application when it is called")
+    parser.add_argument("--root-path", metavar="PATH", default="", help="where a proxy in front mounts the application")
+    parser.add_argument(
+        "--lifespan",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="whether the application is told of start and stop; auto: if it supports it (default: %(default)s)",
+    )
+    add_serving(parser)
+
+
+def add_serving(parser: argparse.ArgumentParser) -> None:
+    """Add what says where an application is served, and how."""
     parser.add_argument(
         "--listen",
         metavar="ADDRESS",
@@ -54,7 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f" (default: {DEFAULT})",
     )
     add_loop(parser)
-    add_workers(parser)
+    parser.add_argument("--workers", metavar="N", type=_count, help="serve in N processes; one that dies is replaced")
+    parser.add_argument(
+        "--reload", action="store_true", help="start again when a Python file of the application changes"
+    )
     backplane.add_arguments(parser)
     admin.add_arguments(parser)
     parser.add_argument("--tls-cert", metavar="FILE", help="serve https and wss with this certificate, with its chain")
@@ -67,14 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how many proxies in front are trusted to say who the client is, and whether it uses TLS"
         " (default: %(default)s)",
     )
-    parser.add_argument("--root-path", metavar="PATH", default="", help="where a proxy in front mounts the application")
     parser.add_argument(
-        "--lifespan",
-        choices=("auto", "on", "off"),
-        default="auto",
-        help="whether the application is told of start and stop; auto: if it supports it (default: %(default)s)",
+        "--drain",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="when told to stop, close the WebSockets one after another over this time (default: all at once)",
     )
-    add_drain(parser)
     logs.add_arguments(parser)
     # What a parent gives to the processes that it starts; see autobahnlike.asgi.children.
     parser.add_argument("--inherit", help=argparse.SUPPRESS)
@@ -88,25 +101,6 @@ def add_loop(parser: argparse.ArgumentParser) -> None:
         default="asyncio",
         help="what to run on; twisted-asyncio is Twisted on asyncio's loop, or on uvloop if that is installed"
         " (default: %(default)s)",
-    )
-
-
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add ``--workers`` and ``--reload``."""
-    parser.add_argument("--workers", metavar="N", type=_count, help="serve in N processes; one that dies is replaced")
-    parser.add_argument(
-        "--reload", action="store_true", help="start again when a Python file of the application changes"
-    )
-
-
-def add_drain(parser: argparse.ArgumentParser) -> None:
-    """Add ``--drain``."""
-    parser.add_argument(
-        "--drain",
-        metavar="SECONDS",
-        type=_seconds,
-        default=0.0,
-        help="when told to stop, close the WebSockets one after another over this time (default: all at once)",
     )
 
 
