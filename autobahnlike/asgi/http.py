@@ -96,6 +96,7 @@ class HttpConnection:
         # What to do when everything is written.
         self._next_step: Callable[[], None] | None = None
         self._is_ending = False
+        self._is_new = True
         # Whether the client has ever sent a request before it had the response to the one before.
         self._is_pipelining = False
         self._lingered = 0
@@ -104,7 +105,7 @@ class HttpConnection:
         self._timer: Timer | None = None
         server.add(self)
         if server.is_stopping:
-            self._end_idle()
+            self.stop()
         else:
             self.set_timer(server.options.head_timeout, self._late)
 
@@ -173,7 +174,13 @@ class HttpConnection:
 
     def stop(self) -> None:
         """The server stops: what is not under way is not begun."""
-        if self._exchange is None and self._next_step is None:
+        if self._exchange is not None or self._next_step is not None:
+            return
+        options = self.server.options
+        if self._is_new and options.drain_timeout:
+            # The first request may be on its way, from a client that has no reason to try again elsewhere.
+            self.set_timer(min(options.drain_timeout, options.head_timeout or options.drain_timeout), self._late)
+        else:
             self._end_idle()
 
     def abort(self) -> None:
@@ -213,6 +220,7 @@ class HttpConnection:
             self._searched = len(head)
 
     def _begin(self, head: bytes, rest: bytes) -> None:
+        self._is_new = False
         self.clear_timer()
         if _UPGRADE.search(head):
             self.server.remove(self)

@@ -91,8 +91,26 @@ def test_the_server_is_stopping_from_the_first_moment() -> None:
         opened(site)
     site.run(site.server.shutdown())
     assert site.server.is_stopping
-    assert site.connect(get()).link.calls == ["close"]
-    assert site.server.websockets._stopping
+    assert websocket(site).take().startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_first_request_that_is_on_its_way_is_answered() -> None:
+    site = Site(hello_app, drain_timeout=3.0)
+    opened(site)
+    early, silent = site.connect(), site.connect()
+    stopping = site.run(site.server.shutdown())
+    late = site.connect()
+    for client in (early, late):
+        site.advance(1)
+        client.receive(get())
+        answer = client.answer()
+        assert (answer.status, answer.header("connection"), client.link.calls) == (200, "close", ["finish"])
+        client.lose()
+    assert silent.link.calls == []
+    site.advance(1.1)
+    assert silent.link.calls == ["close"]
+    silent.lose()
+    assert not stopping.called
 
 
 def test_idle_connections_of_http_are_ended_at_once_and_others_after_their_response() -> None:
