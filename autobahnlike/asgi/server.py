@@ -225,6 +225,11 @@ class Server:
 
         Whoever listens has to have stopped that before.
         """
+        # Twisted's reactor on asyncio runs timers in the context of whoever has set one, which may be a connection's.
+        with logs.about(None):
+            await self._shutdown()
+
+    async def _shutdown(self) -> None:
         self.is_stopping = True
         timeout, drain = self.options.shutdown_timeout, self.options.drain_timeout
         for connection in list(self._http):

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from autobahnlike.asgi.twisted import ASGIService
 from autobahnlike.exception import InvalidArgument
+from autobahnlike.logs import ConnectionIdFilter, about
 from tests.asgi.kit import disconnected, echo_view, get, hello_app, respond, websocket_app
 from tests.asgi.memory import Conversation, Site, websocket
 from tests.conformance.kit import request
@@ -238,9 +239,12 @@ def test_what_is_going_on_is_logged(count: int, caplog: pytest.LogCaptureFixture
     site = Site(websocket_app(echo_view), drain_timeout=2.5)
     for _ in range(count):
         opened(site)
-    with caplog.at_level(logging.INFO, "autobahnlike.asgi"):
+    caplog.handler.addFilter(ConnectionIdFilter())
+    # It is about nobody, whoever set the timer in whose context a reactor calls this.
+    with caplog.at_level(logging.INFO, "autobahnlike.asgi"), about("somebody"):
         site.run(site.server.shutdown())
     assert caplog.messages == ["closing 2 WebSockets within 2.5 seconds"][:count]
+    assert all(vars(record)["connection_id"] is None for record in caplog.records)
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan")])
