@@ -11,6 +11,8 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
+from autobahnlike.app.waiting import current_task
+
 __all__ = ("Driver", "start")
 
 _NOBODY = "the application is run neither by a task of asyncio nor by a Deferred of Twisted"
@@ -31,16 +33,16 @@ def start(coroutine: Coroutine[Any, Any, None], *, in_any_task: bool = False) ->
     Raises:
         RuntimeError: neither a task of asyncio nor Twisted runs the current coroutine.
     """
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and _current_task(asyncio) is not None:
-        loop = asyncio.get_running_loop()
+    task = current_task()
+    if task is not None:
+        loop = task.get_loop()
         if in_any_task:
             try:
                 waited_for = coroutine.send(None)
             except StopIteration:
                 return None
             return loop.create_task(_go_on(coroutine, waited_for))
-        return _start_task(asyncio, loop, coroutine)
+        return _start_task(loop, coroutine)
     defer = sys.modules.get("twisted.internet.defer")
     if defer is None:
         coroutine.close()
@@ -48,9 +50,9 @@ def start(coroutine: Coroutine[Any, Any, None], *, in_any_task: bool = False) ->
     return defer.Deferred.fromCoroutine(coroutine)
 
 
-def _start_task(asyncio: Any, loop: Any, coroutine: Coroutine[Any, Any, None]) -> Any:
+def _start_task(loop: Any, coroutine: Coroutine[Any, Any, None]) -> Any:
     if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+        return sys.modules["asyncio"].Task(coroutine, loop=loop, eager_start=True)
     return loop.create_task(coroutine)
 
 
@@ -62,13 +64,13 @@ class Driver:
     """
 
     def __init__(self) -> None:
-        self._asyncio = sys.modules.get("asyncio")
         self._loop: Any = None
         self._defer: Any = None
         # asyncio itself does not hold its tasks.
         self._tasks: set[Any] = set()
-        if self._asyncio is not None and _current_task(self._asyncio) is not None:
-            self._loop = self._asyncio.get_running_loop()
+        task = current_task()
+        if task is not None:
+            self._loop = task.get_loop()
             return
         self._defer = sys.modules.get("twisted.internet.defer")
         if self._defer is None:
@@ -79,7 +81,7 @@ class Driver:
         if self._loop is None:
             self._defer.Deferred.fromCoroutine(coroutine)
             return
-        task = _start_task(self._asyncio, self._loop, coroutine)
+        task = _start_task(self._loop, coroutine)
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -127,11 +129,3 @@ class _Begun:
                 waited_for = step()
             except StopIteration:
                 return
-
-
-def _current_task(asyncio: Any) -> Any:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        # No loop of asyncio is running in this thread.
-        return None

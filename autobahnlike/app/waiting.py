@@ -11,7 +11,7 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
-__all__ = ("Latch", "pause")
+__all__ = ("Latch", "current_task", "pause")
 
 
 async def pause() -> None:
@@ -20,7 +20,7 @@ async def pause() -> None:
     For loops that may never have to wait: until they do, the loop does not even notice that a client has gone. Other
     servers than asyncio's have to see to that in ``send``.
     """
-    if _current_task() is not None:
+    if current_task() is not None:
         await _Turn()
 
 
@@ -62,7 +62,7 @@ class Latch:
 
 
 def _new_waiter() -> Any:
-    task = _current_task()
+    task = current_task()
     if task is not None:
         return task.get_loop().create_future()
     twisted = sys.modules.get("twisted.internet.defer")
@@ -71,7 +71,7 @@ def _new_waiter() -> Any:
     return twisted.Deferred()
 
 
-def _current_task() -> Any:
+def current_task() -> Any:
     """Return the task of asyncio that runs now, or None.
 
     That there is a loop proves nothing: on Twisted's asyncio reactor there is always one, and a coroutine that a

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from autobahnlike.app.waiting import Latch
+from autobahnlike.app.waiting import Latch, current_task
 
 __all__ = ("Cancellable", "Loop", "TimedOut", "running_loop", "within")
 
@@ -64,14 +64,9 @@ def running_loop() -> Loop:
     Raises:
         RuntimeError: neither a task of asyncio nor the reactor of Twisted does.
     """
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:
-        try:
-            # That there is a loop proves nothing: see autobahnlike.app.waiting.
-            if asyncio.current_task() is not None:
-                return _AsyncioLoop(asyncio, asyncio.get_running_loop())
-        except RuntimeError:
-            pass
+    task = current_task()
+    if task is not None:
+        return _AsyncioLoop(sys.modules["asyncio"], task.get_loop())
     reactor = sys.modules.get("twisted.internet.reactor")
     if reactor is None:
         raise RuntimeError("the gateway is run neither by a task of asyncio nor by the reactor of Twisted")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from autobahnlike import logs
 from autobahnlike.asgi import http
-from autobahnlike.logs import ConnectionIdFilter
 from tests.asgi.kit import AppKit, chat, disconnected, echo_view, get, hello_app, read_answer, respond, websocket_app
 from tests.asgi.registry import scenario
 from tests.conformance.kit import request
+from tests.logged import logged
 from tests.wire.helpers import TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from autobahnlike.asgi.scope import Receive, Scope, Send
 
 
@@ -102,30 +99,6 @@ async def header_names(kit: AppKit) -> None:
     assert kit.server.all("http") == [(b"Host X-oNE X-TWO x-Two",)]
 
 
-@contextmanager
-def logged() -> Iterator[list[tuple[str, str | None, Any]]]:
-    """Collect what is logged: the message, what it is about, and the client if it is a line of the access log."""
-    lines: list[tuple[str, str | None, Any]] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            about: Any = record
-            lines.append((record.getMessage(), about.connection_id, getattr(record, "client", None)))
-
-    handler = Collector()
-    handler.addFilter(ConnectionIdFilter())
-    loggers = [logging.getLogger(name) for name in ("tests.views", "autobahnlike.access")]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-    try:
-        yield lines
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-            logger.setLevel(logging.NOTSET)
-
-
 @scenario()
 async def what_applications_log_is_about_a_connection(kit: AppKit) -> None:
     """Whichever of them the loop was at before, and also when one wakes up another."""
@@ -161,7 +134,7 @@ async def what_applications_log_is_about_a_connection(kit: AppKit) -> None:
             await websocket_app(view)(scope, receive, send)
 
     where = await kit.serve_app(app, access_log=True)
-    with logged() as lines:
+    with logged("tests.views", "autobahnlike.access") as records:
         one, other = [await kit.open_peer(where) for _ in range(2)]
         one.send_frame(TEXT, b"one")
         await kit.server.wait("waits")
@@ -173,9 +146,11 @@ async def what_applications_log_is_about_a_connection(kit: AppKit) -> None:
             peer.send_close(1000)
         await kit.server.wait("ended", 2)
     ids: dict[str, set[str | None]] = {}
-    for message, connection_id, client in lines:
-        name = message.rpartition(" ")[2] if client is not None else message.partition(" ")[0]
-        ids.setdefault(name, set()).add(connection_id)
+    for record in records:
+        words = record.getMessage().split()
+        # A line of the access log ends with the status.
+        name = words[-1] if hasattr(record, "client") else words[0]
+        ids.setdefault(name, set()).add(record.connection_id)
     assert [len(ids[name]) for name in ("one", "other", "101")] == [1, 1, 2]
     assert ids["one"] | ids["other"] == ids["101"]
     assert None not in ids["101"]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +18,21 @@ from autobahnlike import logs
 from autobahnlike.gateway import Gateway, WebsocketEvent
 from autobahnlike.gateway.loop import running_loop
 from autobahnlike.gateway.threads import Workers, run_blocking
-from autobahnlike.logs import ConnectionIdFilter
 from tests.app.harness import Way, both_ways
 from tests.cli.process import LOOPS, serving_app, write_application
 from tests.gateway.chalice_kit import hosting, write_app
 from tests.gateway.kit import gateway, open_client, talk
+from tests.logged import logged
 
 PATIENCE = 20.0
 
-Lines = list[tuple[str, str | None]]
 
-
-@contextmanager
-def logged() -> Iterator[Lines]:
-    """Collect what applications and gateways log, and whom it is about."""
-    lines: Lines = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append((record.getMessage(), record.__dict__["connection_id"]))
-
-    handler = Collector()
-    handler.addFilter(ConnectionIdFilter())
-    loggers = [logging.getLogger(name) for name in ("test", "autobahnlike.gateway")]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-    try:
-        yield lines
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-            logger.setLevel(logging.NOTSET)
-
-
-def told(lines: Lines) -> list[str]:
-    """The messages of lines that begin with the id of the connection that they have to be about."""
+def told(records: list[Any]) -> list[str]:
+    """The messages of records that begin with the id of the connection that they have to be about."""
     messages = []
-    for message, connection_id in lines:
-        name, _, rest = message.partition(" ")
-        assert connection_id == name.removesuffix(":"), (message, connection_id)
+    for record in records:
+        name, _, rest = record.getMessage().partition(" ")
+        assert record.connection_id == name.removesuffix(":"), record
         messages.append(rest)
     return messages
 
@@ -92,10 +65,10 @@ def speaking(app: Gateway, *, is_async: bool) -> None:
 async def test_from_the_beginning_to_the_end(way: Way, is_async: bool) -> None:
     app = gateway(way)
     speaking(app, is_async=is_async)
-    with logged() as lines:
+    with logged("test", "autobahnlike.gateway") as records:
         for text in ("a", "b"):
             await talk(way, app, "/", text)
-    assert told(lines) == ["connects", "says a", "disconnects", "connects", "says b", "disconnects"]
+    assert told(records) == ["connects", "says a", "disconnects", "connects", "says b", "disconnects"]
     assert logs.connection_id.get() is None
 
 
@@ -115,14 +88,14 @@ async def test_two_connections_of_which_one_wakes_up_the_other(way: Way) -> None
             way.wake(waiters[0])
         app.log.info("%s goes on", event.connection_id)
 
-    with logged() as lines:
+    with logged("test", "autobahnlike.gateway") as records:
         one, other = await open_client(way, app), await open_client(way, app)
         one.send("wait")
         await way.settle()
         other.send("wake")
         await way.settle()
-    assert sorted(told(lines)) == ["goes on", "goes on", "says wait", "says wake"]
-    assert len({name for _, name in lines}) == 2
+    assert sorted(told(records)) == ["goes on", "goes on", "says wait", "says wake"]
+    assert len({record.connection_id for record in records}) == 2
 
 
 @both_ways
@@ -137,9 +110,9 @@ async def test_what_the_gateway_logs_of_a_connection(way: Way) -> None:
     async def disconnect(event: WebsocketEvent) -> None:
         raise LookupError("on purpose")
 
-    with logged() as lines:
+    with logged("test", "autobahnlike.gateway") as records:
         await talk(way, app, "/", "x")
-    assert told(lines) == ["$default failed", "$disconnect failed"]
+    assert told(records) == ["$default failed", "$disconnect failed"]
 
 
 @both_ways
